@@ -1,0 +1,106 @@
+"""The Bundle: the signed set an Edge works from.
+
+The Bundle itself is JSON of any size; what is signed is its head (hash, revision, Edge, times), so that KMS can sign
+it too. A Bundle with a lower revision is refused; past `not_after` writes are denied at once, and reads after
+`stale_read_seconds` more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from twokeys.digest import from_base64, sha256
+from twokeys.errors import InvalidInput, Refused
+from twokeys.messages import Count, Id, Message, Short, SignedBundle, decode
+from twokeys.signature import KeyRole, PublicKey, Signature, verify
+
+TYPE = "bundle-head"
+"""Name of the signed type."""
+
+MAX_BUNDLE_BYTES = 8 * 1024 * 1024
+"""Longest Bundle an Edge reads."""
+
+
+class CallerEntry(Message):
+    """A registered caller: kind, sponsor and our groups."""
+
+    id: Id
+    kind: Annotated[str, msgspec.Meta(pattern=r"^(person|machine)$")]
+    sponsor: str = ""
+    groups: list[Short] = []
+
+
+class Verifier(Message):
+    """A SCRAM-SHA-256 verifier of one caller at one target (RFC 5803 form as PostgreSQL stores it)."""
+
+    caller: Id
+    target: Id
+    verifier: Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class Issuer(Message):
+    """An OpenID Connect issuer whose tokens callers may use, with its keys (RFC 7517)."""
+
+    issuer: Annotated[str, msgspec.Meta(max_length=512)]
+    jwks: dict[str, Any]
+    sponsor_claim: Short = ""
+    groups_claim: Short = ""
+
+
+class Bundle(Message):
+    """All that an Edge knows of the world.
+
+    Times are seconds since the epoch by the control plane's clock. `keys` is the signed key list: verification keys
+    for approvals and seals by `PublicKey.to_json`, old ones included. `wrapping_key` is DER of the RSA public key to
+    which session data keys are wrapped, in base64, with its id.
+    """
+
+    edge_id: Id
+    revision: Count
+    issued_at: Count
+    not_after: Count
+    targets: list[Id]
+    policies: str
+    policy_revision: Count
+    callers: list[CallerEntry]
+    verifiers: list[Verifier]
+    issuers: list[Issuer] = []
+    keys: list[dict[str, str]]
+    wrapping_key_id: Short
+    wrapping_key: str
+
+
+def head_payload(data: bytes, bundle: Bundle) -> Mapping[str, str | int]:
+    """The signed payload for a Bundle's exact bytes."""
+    return {"bundle_sha256": sha256(data), "edge_id": bundle.edge_id, "revision": bundle.revision,
+            "issued_at": bundle.issued_at, "not_after": bundle.not_after}
+
+
+def open_bundle(signed: SignedBundle, edge_id: str, at_least: int, keys: Mapping[str, PublicKey]) -> Bundle:
+    """Check and read a Bundle.
+
+    Args:
+        signed: As received.
+        edge_id: The Edge it must be for.
+        at_least: The revision the Edge holds already.
+        keys: Pinned approval-role keys.
+
+    Raises:
+        InvalidInput: when it can't be read.
+        Refused: for a bad signature, another Edge's Bundle, or a lower revision.
+    """
+    data = from_base64(signed.bundle)
+    if len(data) > MAX_BUNDLE_BYTES:
+        raise InvalidInput("A bundle is too long.", not_done="The old one stays.")
+    bundle = decode(Bundle, data, MAX_BUNDLE_BYTES)
+    verify(TYPE, KeyRole.APPROVAL, head_payload(data, bundle),
+           Signature(signed.key_id, from_base64(signed.signature)), keys)
+    if bundle.edge_id != edge_id:
+        raise Refused("A bundle is for another edge.", not_done="The old one stays.", code="foreign_bundle")
+    if bundle.revision < at_least:
+        raise Refused(f"A bundle has revision {bundle.revision}, older than {at_least}.",
+                      not_done="The old one stays.", code="bundle_rollback")
+    return bundle

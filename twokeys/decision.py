@@ -1,0 +1,46 @@
+"""A Decision: Allow, Hold or Deny, with the policies that caused it.
+
+For each object: the effect's own action permitted means Allow; else its request action permitted means Hold; else
+Deny. The worst object wins.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from twokeys.digest import digest
+
+
+class Outcome(enum.IntEnum):
+    """Outcomes in rising order of severity."""
+
+    ALLOW = 0
+    HOLD = 1
+    DENY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The policy's answer about one Command.
+
+    Args:
+        outcome: Worst outcome over the objects touched.
+        policies: Ids of the policies that caused it, sorted.
+        advice: Texts of `@advice` annotations of those policies, for the caller.
+        approvals: Distinct approvals a hold needs.
+        revision: Revision of the Bundle under which it was decided.
+        sensitive: An allowed read must be on disk before it is forwarded.
+    """
+
+    outcome: Outcome
+    policies: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    approvals: int = 1
+    revision: int = 0
+    sensitive: bool = False
+
+    @property
+    def requirement(self) -> str:
+        """Digest of what people were asked to satisfy; a re-decision must ask the same or nothing."""
+        return digest("requirement", {"policies": list(self.policies), "approvals": self.approvals})

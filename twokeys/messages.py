@@ -1,0 +1,240 @@
+"""Wire bodies between Edge and control plane, version 1: JSON objects, unknown fields refused.
+
+    enrol      POST /v1/edges/enrol                    EnrolRequest      → EnrolReply        one-time token
+    bundle     GET  /v1/bundle?have=REVISION           -                 → SignedBundle | 304
+    open       POST /v1/requests                       OpenRequest       → RequestStatus     idempotent by id
+    poll       POST /v1/poll                           PollRequest       → PollReply         long poll, ≤ 20 s
+    look       GET  /v1/requests/{id}/status           -                 → RequestStatus
+    spend      POST /v1/requests/{id}/spend            SpendRequest      → SpendReply        at most once
+    withdraw   POST /v1/requests/{id}/withdraw         WithdrawRequest   → RequestStatus     idempotent
+    result     POST /v1/requests/{id}/result           ResultReport      → RequestStatus     idempotent
+    upload     POST /v1/uploads                        UploadRequest     → UploadTicket      create only
+    keys       POST /v1/sessions/{id}/key              SessionKey        → {}                idempotent
+    seal       POST /v1/segments/{id}/seal             SealRequest       → SealReply         idempotent
+
+All but `enrol` are signed by the Edge (`twokeys.edge_call`). Errors are ErrorBody with a 4xx or 5xx status.
+Sizes are limited here, so that both backends refuse the same things.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from twokeys.errors import InvalidInput
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Longest request body the control plane reads, uploads aside."""
+
+MAX_INLINE_COMMAND_BYTES = 256 * 1024
+"""A longer Command is uploaded as a blob first."""
+
+MAX_EXCERPT_BYTES = 8192
+"""Longest excerpt of the exact text kept with a Request."""
+
+MAX_POLL_SECONDS = 20
+"""Longest long poll; API Gateway ends integrations at 29 s."""
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
+RequestId = Annotated[str, msgspec.Meta(pattern=r"^req_[a-z2-7]{26}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Nonce = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+Short = Annotated[str, msgspec.Meta(max_length=256)]
+Text = Annotated[str, msgspec.Meta(max_length=8192)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+Base64 = Annotated[str, msgspec.Meta(max_length=MAX_INLINE_COMMAND_BYTES * 4 // 3 + 4)]
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What every wire body is: immutable, strict, defaults left out."""
+
+
+class ErrorBody(Message):
+    """Any refusal: what happened, what was not done, what to try."""
+
+    code: Short
+    happened: Text
+    not_done: Text = ""
+    advice: Text = ""
+
+
+class EnrolRequest(Message):
+    """An Edge's first call. `proof` signs ``{token_sha256}`` as type ``edge-enrol`` with the new key."""
+
+    token: Short
+    public_key: Base64
+    proof: Base64
+
+
+class EnrolReply(Message):
+    """Who the Edge is now, and the keys it pins from here on (`PublicKey.to_json`)."""
+
+    edge_id: Id
+    keys: list[dict[str, str]]
+
+
+class SignedBundle(Message):
+    """A Bundle (base64 of its exact JSON bytes) and the signature over its `BundleHead`."""
+
+    bundle: str
+    key_id: Short
+    signature: Base64
+
+
+class OpenRequest(Message):
+    """A held Command. Sponsor and groups are taken from the registry or a verified claim, never from the client.
+
+    `command` is the canonical JSON of the Command in base64; left out when it was uploaded as blob
+    ``command_sha256``. `accesses` are ``effect:kind:name``.
+    """
+
+    id: RequestId
+    target: Id
+    database: Short
+    session: Id
+    caller: Id
+    caller_kind: Short
+    sponsor: str = ""
+    groups: list[Short] = []
+    client: Short = ""
+    command_digest: Sha256
+    command_sha256: Sha256
+    command_bytes: Count
+    command: Base64 | None = None
+    excerpt: Annotated[str, msgspec.Meta(max_length=MAX_EXCERPT_BYTES)]
+    statement: Text
+    kind: Short
+    protocol: Short
+    certain: bool
+    statements: Count
+    accesses: Annotated[list[Short], msgspec.Meta(min_length=1, max_length=1000)]
+    reasons: Annotated[list[Text], msgspec.Meta(max_length=100)] = []
+    policies: Annotated[list[Short], msgspec.Meta(max_length=1000)] = []
+    requirement: Sha256
+    bundle: Count
+    hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)]
+    in_transaction: bool = False
+
+
+class RequestStatus(Message):
+    """Where a Request stands, for its Edge. `asked` names the people or groups that were asked."""
+
+    id: RequestId
+    state: Short
+    seconds_left: Count = 0
+    asked: list[Short] = []
+    reason: Text = ""
+    decided_by: list[Short] = []
+
+
+class PollRequest(Message):
+    """Wait for a wake-up. `acknowledge` names wake-ups that were handled and need not come again."""
+
+    wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_POLL_SECONDS)]
+    acknowledge: Annotated[list[RequestId], msgspec.Meta(max_length=10_000)] = []
+
+
+class PollReply(Message):
+    """Ids of Requests that moved. A wake-up carries no decision: the Edge asks."""
+
+    wake: list[RequestId] = []
+    bundle: Count = 0
+
+
+class SpendRequest(Message):
+    """The Edge is about to forward this Command, and has journalled so."""
+
+    nonce: Nonce
+    command_digest: Sha256
+
+
+class SpendReply(Message):
+    """The signed Approval: `approval` is `Approval.to_json`."""
+
+    approval: dict[str, Any]
+    key_id: Short
+    signature: Base64
+
+
+class WithdrawRequest(Message):
+    """The caller hung up or cancelled."""
+
+    reason: Text
+
+
+class ResultReport(Message):
+    """What became of a spent Request: outcome is done, failed or in_doubt."""
+
+    outcome: Annotated[str, msgspec.Meta(pattern=r"^(done|failed|in_doubt)$")]
+    rows: Count | None = None
+    sqlstate: Short = ""
+    reason: Text = ""
+    xid: Short = ""
+    nonce: Nonce
+
+
+class UploadRequest(Message):
+    """Ask to store an object, once. `kind` is command, lines or bodies; `name` the blob's hash or the segment id."""
+
+    kind: Annotated[str, msgspec.Meta(pattern=r"^(command|lines|bodies)$")]
+    name: Id
+    sha256: Sha256
+    length: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+
+
+class UploadTicket(Message):
+    """Where to PUT the bytes and with which headers; `exists` when the very object is there already."""
+
+    url: str = ""
+    headers: dict[str, str] = {}
+    exists: bool = False
+
+
+class SessionKey(Message):
+    """A session's data key, wrapped (RSA-OAEP with SHA-256) for the control plane's wrapping key."""
+
+    wrapping_key_id: Short
+    wrapped: Base64
+
+
+class SealRequest(Message):
+    """A closed and uploaded Segment; the control plane reads it, checks the chain, then signs."""
+
+    first_seq: Count
+    last_seq: Count
+    previous_hash: Sha256
+    last_hash: Sha256
+    lines_sha256: Sha256
+    bodies_sha256: str = ""
+
+
+class SealReply(Message):
+    """The signed Seal: `seal` is `Seal.to_json`."""
+
+    seal: dict[str, Any]
+    key_id: Short
+    signature: Base64
+
+
+M = TypeVar("M", bound=Message)
+
+
+def decode(kind: type[M], data: bytes, limit: int = MAX_BODY_BYTES) -> M:
+    """Read one wire body.
+
+    Raises:
+        InvalidInput: when it is too long, no JSON, lacks a field, has an unknown one, or breaks a limit.
+    """
+    if len(data) > limit:
+        raise InvalidInput(f"A message is over {limit} bytes.", not_done="It was not read.", code="too_large")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(f"A message is malformed: {error}.", not_done="It was not read.",
+                           code="malformed_message") from error
+
+
+def encode(message: Message) -> bytes:
+    """Write one wire body."""
+    return msgspec.json.encode(message)
