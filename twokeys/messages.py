@@ -46,11 +46,11 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Base64 = Annotated[str, msgspec.Meta(max_length=MAX_INLINE_COMMAND_BYTES * 4 // 3 + 4)]
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What every wire body is: immutable, strict, defaults left out."""
 
 
-class ErrorBody(Message):
+class ErrorBody(Message, kw_only=True):
     """Any refusal: what happened, what was not done, what to try."""
 
     code: Short
@@ -59,7 +59,7 @@ class ErrorBody(Message):
     advice: Text = ""
 
 
-class EnrolRequest(Message):
+class EnrolRequest(Message, kw_only=True):
     """An Edge's first call. `proof` signs ``{token_sha256}`` as type ``edge-enrol`` with the new key."""
 
     token: Short
@@ -67,14 +67,14 @@ class EnrolRequest(Message):
     proof: Base64
 
 
-class EnrolReply(Message):
+class EnrolReply(Message, kw_only=True):
     """Who the Edge is now, and the keys it pins from here on (`PublicKey.to_json`)."""
 
     edge_id: Id
     keys: list[dict[str, str]]
 
 
-class SignedBundle(Message):
+class SignedBundle(Message, kw_only=True):
     """A Bundle (base64 of its exact JSON bytes) and the signature over its `BundleHead`."""
 
     bundle: str
@@ -82,7 +82,7 @@ class SignedBundle(Message):
     signature: Base64
 
 
-class OpenRequest(Message):
+class OpenRequest(Message, kw_only=True):
     """A held Command. Sponsor and groups are taken from the registry or a verified claim, never from the client.
 
     `command` is the canonical JSON of the Command in base64; left out when it was uploaded as blob
@@ -117,7 +117,7 @@ class OpenRequest(Message):
     in_transaction: bool = False
 
 
-class RequestStatus(Message):
+class RequestStatus(Message, kw_only=True):
     """Where a Request stands, for its Edge. `asked` names the people or groups that were asked."""
 
     id: RequestId
@@ -128,28 +128,28 @@ class RequestStatus(Message):
     decided_by: list[Short] = []
 
 
-class PollRequest(Message):
+class PollRequest(Message, kw_only=True):
     """Wait for a wake-up. `acknowledge` names wake-ups that were handled and need not come again."""
 
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_POLL_SECONDS)]
     acknowledge: Annotated[list[RequestId], msgspec.Meta(max_length=10_000)] = []
 
 
-class PollReply(Message):
+class PollReply(Message, kw_only=True):
     """Ids of Requests that moved. A wake-up carries no decision: the Edge asks."""
 
     wake: list[RequestId] = []
     bundle: Count = 0
 
 
-class SpendRequest(Message):
+class SpendRequest(Message, kw_only=True):
     """The Edge is about to forward this Command, and has journalled so."""
 
     nonce: Nonce
     command_digest: Sha256
 
 
-class SpendReply(Message):
+class SpendReply(Message, kw_only=True):
     """The signed Approval: `approval` is `Approval.to_json`."""
 
     approval: dict[str, Any]
@@ -157,13 +157,13 @@ class SpendReply(Message):
     signature: Base64
 
 
-class WithdrawRequest(Message):
+class WithdrawRequest(Message, kw_only=True):
     """The caller hung up or cancelled."""
 
     reason: Text
 
 
-class ResultReport(Message):
+class ResultReport(Message, kw_only=True):
     """What became of a spent Request: outcome is done, failed or in_doubt."""
 
     outcome: Annotated[str, msgspec.Meta(pattern=r"^(done|failed|in_doubt)$")]
@@ -174,7 +174,7 @@ class ResultReport(Message):
     nonce: Nonce
 
 
-class UploadRequest(Message):
+class UploadRequest(Message, kw_only=True):
     """Ask to store an object, once. `kind` is command, lines or bodies; `name` the blob's hash or the segment id."""
 
     kind: Annotated[str, msgspec.Meta(pattern=r"^(command|lines|bodies)$")]
@@ -183,7 +183,7 @@ class UploadRequest(Message):
     length: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 
-class UploadTicket(Message):
+class UploadTicket(Message, kw_only=True):
     """Where to PUT the bytes and with which headers; `exists` when the very object is there already."""
 
     url: str = ""
@@ -191,14 +191,14 @@ class UploadTicket(Message):
     exists: bool = False
 
 
-class SessionKey(Message):
+class SessionKey(Message, kw_only=True):
     """A session's data key, wrapped (RSA-OAEP with SHA-256) for the control plane's wrapping key."""
 
     wrapping_key_id: Short
     wrapped: Base64
 
 
-class SealRequest(Message):
+class SealRequest(Message, kw_only=True):
     """A closed and uploaded Segment; the control plane reads it, checks the chain, then signs."""
 
     first_seq: Count
@@ -209,7 +209,7 @@ class SealRequest(Message):
     bodies_sha256: str = ""
 
 
-class SealReply(Message):
+class SealReply(Message, kw_only=True):
     """The signed Seal: `seal` is `Seal.to_json`."""
 
     seal: dict[str, Any]
