@@ -8,6 +8,7 @@
     spend      POST /v1/requests/{id}/spend            SpendRequest      → SpendReply        at most once
     withdraw   POST /v1/requests/{id}/withdraw         WithdrawRequest   → RequestStatus     idempotent
     result     POST /v1/requests/{id}/result           ResultReport      → RequestStatus     idempotent
+    orphans    GET  /v1/requests/open                  -                 → OpenList          after a restart
     upload     POST /v1/uploads                        UploadRequest     → UploadTicket      create only
     keys       POST /v1/sessions/{id}/key              SessionKey        → {}                idempotent
     seal       POST /v1/segments/{id}/seal             SealRequest       → SealReply         idempotent
@@ -143,10 +144,14 @@ class PollReply(Message, kw_only=True):
 
 
 class SpendRequest(Message, kw_only=True):
-    """The Edge is about to forward this Command, and has journalled so."""
+    """The Edge is about to forward this Command, and has journalled so.
+
+    `xid` is PostgreSQL's transaction id in which it will run, kept so that a doubt can be settled after a crash.
+    """
 
     nonce: Nonce
     command_digest: Sha256
+    xid: Short = ""
 
 
 class SpendReply(Message, kw_only=True):
@@ -172,6 +177,24 @@ class ResultReport(Message, kw_only=True):
     reason: Text = ""
     xid: Short = ""
     nonce: Nonce
+
+
+class OpenItem(Message, kw_only=True):
+    """One unfinished Request of this Edge: pending, approved, spending or in_doubt."""
+
+    id: RequestId
+    state: Short
+    target: Id
+    database: Short
+    xid: Short = ""
+    nonce: str = ""
+
+
+class OpenList(Message, kw_only=True):
+    """What an Edge that starts must withdraw or settle; ask again while `more`."""
+
+    requests: list[OpenItem] = []
+    more: bool = False
 
 
 class UploadRequest(Message, kw_only=True):
