@@ -24,7 +24,7 @@ MAX_BUNDLE_BYTES = 8 * 1024 * 1024
 """Longest Bundle an Edge reads."""
 
 
-class CallerEntry(Message, kw_only=True):
+class CallerEntry(Message, frozen=True, kw_only=True):
     """A registered caller: kind, sponsor and our groups."""
 
     id: Id
@@ -33,7 +33,7 @@ class CallerEntry(Message, kw_only=True):
     groups: list[Short] = []
 
 
-class Verifier(Message, kw_only=True):
+class Verifier(Message, frozen=True, kw_only=True):
     """A SCRAM-SHA-256 verifier of one caller at one target (RFC 5803 form as PostgreSQL stores it)."""
 
     caller: Id
@@ -41,7 +41,7 @@ class Verifier(Message, kw_only=True):
     verifier: Annotated[str, msgspec.Meta(max_length=512)]
 
 
-class Issuer(Message, kw_only=True):
+class Issuer(Message, frozen=True, kw_only=True):
     """An OpenID Connect issuer whose tokens callers may use, with its keys (RFC 7517)."""
 
     issuer: Annotated[str, msgspec.Meta(max_length=512)]
@@ -50,7 +50,7 @@ class Issuer(Message, kw_only=True):
     groups_claim: Short = ""
 
 
-class Bundle(Message, kw_only=True):
+class Bundle(Message, frozen=True, kw_only=True):
     """All that an Edge knows of the world.
 
     Times are seconds since the epoch by the control plane's clock. `keys` is the signed key list: verification keys

@@ -51,7 +51,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """What every wire body is: immutable, strict, defaults left out."""
 
 
-class ErrorBody(Message, kw_only=True):
+class ErrorBody(Message, frozen=True, kw_only=True):
     """Any refusal: what happened, what was not done, what to try."""
 
     code: Short
@@ -60,7 +60,7 @@ class ErrorBody(Message, kw_only=True):
     advice: Text = ""
 
 
-class EnrolRequest(Message, kw_only=True):
+class EnrolRequest(Message, frozen=True, kw_only=True):
     """An Edge's first call. `proof` signs ``{token_sha256}`` as type ``edge-enrol`` with the new key."""
 
     token: Short
@@ -68,14 +68,14 @@ class EnrolRequest(Message, kw_only=True):
     proof: Base64
 
 
-class EnrolReply(Message, kw_only=True):
+class EnrolReply(Message, frozen=True, kw_only=True):
     """Who the Edge is now, and the keys it pins from here on (`PublicKey.to_json`)."""
 
     edge_id: Id
     keys: list[dict[str, str]]
 
 
-class SignedBundle(Message, kw_only=True):
+class SignedBundle(Message, frozen=True, kw_only=True):
     """A Bundle (base64 of its exact JSON bytes) and the signature over its `BundleHead`."""
 
     bundle: str
@@ -83,7 +83,7 @@ class SignedBundle(Message, kw_only=True):
     signature: Base64
 
 
-class OpenRequest(Message, kw_only=True):
+class OpenRequest(Message, frozen=True, kw_only=True):
     """A held Command. Sponsor and groups are taken from the registry or a verified claim, never from the client.
 
     `command` is the canonical JSON of the Command in base64; left out when it was uploaded as blob
@@ -118,7 +118,7 @@ class OpenRequest(Message, kw_only=True):
     in_transaction: bool = False
 
 
-class RequestStatus(Message, kw_only=True):
+class RequestStatus(Message, frozen=True, kw_only=True):
     """Where a Request stands, for its Edge. `asked` names the people or groups that were asked."""
 
     id: RequestId
@@ -129,21 +129,21 @@ class RequestStatus(Message, kw_only=True):
     decided_by: list[Short] = []
 
 
-class PollRequest(Message, kw_only=True):
+class PollRequest(Message, frozen=True, kw_only=True):
     """Wait for a wake-up. `acknowledge` names wake-ups that were handled and need not come again."""
 
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_POLL_SECONDS)]
     acknowledge: Annotated[list[RequestId], msgspec.Meta(max_length=10_000)] = []
 
 
-class PollReply(Message, kw_only=True):
+class PollReply(Message, frozen=True, kw_only=True):
     """Ids of Requests that moved. A wake-up carries no decision: the Edge asks."""
 
     wake: list[RequestId] = []
     bundle: Count = 0
 
 
-class SpendRequest(Message, kw_only=True):
+class SpendRequest(Message, frozen=True, kw_only=True):
     """The Edge is about to forward this Command, and has journalled so.
 
     `xid` is PostgreSQL's transaction id in which it will run, kept so that a doubt can be settled after a crash.
@@ -154,7 +154,7 @@ class SpendRequest(Message, kw_only=True):
     xid: Short = ""
 
 
-class SpendReply(Message, kw_only=True):
+class SpendReply(Message, frozen=True, kw_only=True):
     """The signed Approval: `approval` is `Approval.to_json`."""
 
     approval: dict[str, Any]
@@ -162,13 +162,13 @@ class SpendReply(Message, kw_only=True):
     signature: Base64
 
 
-class WithdrawRequest(Message, kw_only=True):
+class WithdrawRequest(Message, frozen=True, kw_only=True):
     """The caller hung up or cancelled."""
 
     reason: Text
 
 
-class ResultReport(Message, kw_only=True):
+class ResultReport(Message, frozen=True, kw_only=True):
     """What became of a spent Request: outcome is done, failed or in_doubt."""
 
     outcome: Annotated[str, msgspec.Meta(pattern=r"^(done|failed|in_doubt)$")]
@@ -179,7 +179,7 @@ class ResultReport(Message, kw_only=True):
     nonce: Nonce
 
 
-class OpenItem(Message, kw_only=True):
+class OpenItem(Message, frozen=True, kw_only=True):
     """One unfinished Request of this Edge: pending, approved, spending or in_doubt."""
 
     id: RequestId
@@ -190,14 +190,14 @@ class OpenItem(Message, kw_only=True):
     nonce: str = ""
 
 
-class OpenList(Message, kw_only=True):
+class OpenList(Message, frozen=True, kw_only=True):
     """What an Edge that starts must withdraw or settle; ask again while `more`."""
 
     requests: list[OpenItem] = []
     more: bool = False
 
 
-class UploadRequest(Message, kw_only=True):
+class UploadRequest(Message, frozen=True, kw_only=True):
     """Ask to store an object, once. `kind` is command, lines or bodies; `name` the blob's hash or the segment id."""
 
     kind: Annotated[str, msgspec.Meta(pattern=r"^(command|lines|bodies)$")]
@@ -206,7 +206,7 @@ class UploadRequest(Message, kw_only=True):
     length: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 
-class UploadTicket(Message, kw_only=True):
+class UploadTicket(Message, frozen=True, kw_only=True):
     """Where to PUT the bytes and with which headers; `exists` when the very object is there already."""
 
     url: str = ""
@@ -214,14 +214,14 @@ class UploadTicket(Message, kw_only=True):
     exists: bool = False
 
 
-class SessionKey(Message, kw_only=True):
+class SessionKey(Message, frozen=True, kw_only=True):
     """A session's data key, wrapped (RSA-OAEP with SHA-256) for the control plane's wrapping key."""
 
     wrapping_key_id: Short
     wrapped: Base64
 
 
-class SealRequest(Message, kw_only=True):
+class SealRequest(Message, frozen=True, kw_only=True):
     """A closed and uploaded Segment; the control plane reads it, checks the chain, then signs."""
 
     first_seq: Count
@@ -232,7 +232,7 @@ class SealRequest(Message, kw_only=True):
     bodies_sha256: str = ""
 
 
-class SealReply(Message, kw_only=True):
+class SealReply(Message, frozen=True, kw_only=True):
     """The signed Seal: `seal` is `Seal.to_json`."""
 
     seal: dict[str, Any]
