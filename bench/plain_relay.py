@@ -1,0 +1,72 @@
+"""A relay that only copies bytes: the price of one hop, and the yardstick for the Edge.
+
+Usage: python bench/plain_relay.py LISTEN_PORT UPSTREAM_PORT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import uvloop
+
+
+class Leg(asyncio.Protocol):
+    """One side; `other` is where its bytes go."""
+
+    def __init__(self) -> None:
+        self.other: Leg | None = None
+        self.transport: asyncio.Transport | None = None
+        self.early: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.write(data)
+        else:
+            self.early.append(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.close()
+
+    def pause_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.resume_reading()
+
+
+class Client(Leg):
+    """The accepted side; connects upstream."""
+
+    def __init__(self, upstream_port: int) -> None:
+        super().__init__()
+        self.upstream_port = upstream_port
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.task = asyncio.get_running_loop().create_task(self.connect())
+
+    async def connect(self) -> None:
+        upstream = Leg()
+        await asyncio.get_running_loop().create_connection(lambda: upstream, "127.0.0.1", self.upstream_port)
+        self.other, upstream.other = upstream, self
+        for data in self.early:
+            assert upstream.transport is not None
+            upstream.transport.write(data)
+
+
+async def serve(listen_port: int, upstream_port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Client(upstream_port), "127.0.0.1", listen_port)
+    print("listening", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2])))
