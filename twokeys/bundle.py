@@ -14,7 +14,7 @@ import msgspec
 
 from twokeys.digest import from_base64, sha256
 from twokeys.errors import InvalidInput, Refused
-from twokeys.messages import Count, Id, Message, Short, SignedBundle, decode
+from twokeys.messages import Count, Id, IdOrEmpty, Message, Short, SignedBundle, decode
 from twokeys.signature import KeyRole, PublicKey, Signature, verify
 
 TYPE = "bundle-head"
@@ -28,8 +28,8 @@ class CallerEntry(Message, frozen=True, kw_only=True):
     """A registered caller: kind, sponsor and our groups."""
 
     id: Id
-    kind: Annotated[str, msgspec.Meta(pattern=r"^(person|machine)$")]
-    sponsor: str = ""
+    kind: Annotated[str, msgspec.Meta(pattern=r"^(person|machine)\Z")]
+    sponsor: IdOrEmpty = ""
     groups: list[Short] = []
 
 

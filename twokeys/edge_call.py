@@ -11,6 +11,7 @@ wrong wall clock on the Edge's machine changes nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,9 @@ TIME_HEADER: Final = "Twokeys-Time"
 MAX_CALL_HEADER_BYTES: Final = 4096
 MAX_SKEW_MILLISECONDS: Final = 60_000
 """How far a call's time may be from the control plane's clock; nonces are remembered for twice that."""
+
+_NONCE = re.compile(r"[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,18 @@ class EdgeCall:
             fields = json.loads(data)
             call = cls(fields["edge_id"], fields["method"], fields["path"], fields["body_sha256"], fields["nonce"],
                        fields["time"], ChainHead(fields["chain_sequence"], fields["chain_hash"]))
-            same = canonical(call.to_json()) == data and isinstance(call.time, int)
+            same = canonical(call.to_json()) == data and _well_typed(call)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidInput("A call's header is malformed.", not_done="The call was not answered.") from error
-        if not same or len(call.nonce) != 32:
+        if not same:
             raise InvalidInput("A call's header is not in its one spelling.", not_done="The call was not answered.")
         return call
+
+
+def _well_typed(call: EdgeCall) -> bool:
+    """JSON decides nothing about types: a list of 32 things is no nonce, `true` is no time."""
+    texts = (call.edge_id, call.method, call.path, call.body_sha256, call.nonce, call.head.hash)
+    numbers = (call.time, call.head.sequence)
+    return (all(type(text) is str for text in texts) and all(type(one) is int and one >= 0 for one in numbers)
+            and _NONCE.fullmatch(call.nonce) is not None and _SHA256.fullmatch(call.body_sha256) is not None
+            and _SHA256.fullmatch(call.head.hash) is not None)

@@ -37,10 +37,14 @@ MAX_EXCERPT_BYTES = 8192
 MAX_POLL_SECONDS = 20
 """Longest long poll; API Gateway ends integrations at 29 s."""
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$")]
-RequestId = Annotated[str, msgspec.Meta(pattern=r"^req_[a-z2-7]{26}$")]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Nonce = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+# \Z and not $: in Python's `re`, which msgspec uses, $ also matches before a last newline.
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}\Z")]
+RequestId = Annotated[str, msgspec.Meta(pattern=r"^req_[a-z2-7]{26}\Z")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Nonce = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+IdOrEmpty = Annotated[str, msgspec.Meta(pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9._@+-]{0,127})?\Z")]
+Sha256OrEmpty = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{64})?\Z")]
+NonceOrEmpty = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{32})?\Z")]
 Short = Annotated[str, msgspec.Meta(max_length=256)]
 Text = Annotated[str, msgspec.Meta(max_length=8192)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
@@ -96,7 +100,7 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     session: Id
     caller: Id
     caller_kind: Short
-    sponsor: str = ""
+    sponsor: IdOrEmpty = ""
     groups: list[Short] = []
     client: Short = ""
     command_digest: Sha256
@@ -171,7 +175,7 @@ class WithdrawRequest(Message, frozen=True, kw_only=True):
 class ResultReport(Message, frozen=True, kw_only=True):
     """What became of a spent Request: outcome is done, failed or in_doubt."""
 
-    outcome: Annotated[str, msgspec.Meta(pattern=r"^(done|failed|in_doubt)$")]
+    outcome: Annotated[str, msgspec.Meta(pattern=r"^(done|failed|in_doubt)\Z")]
     rows: Count | None = None
     sqlstate: Short = ""
     reason: Text = ""
@@ -187,7 +191,7 @@ class OpenItem(Message, frozen=True, kw_only=True):
     target: Id
     database: Short
     xid: Short = ""
-    nonce: str = ""
+    nonce: NonceOrEmpty = ""
 
 
 class OpenList(Message, frozen=True, kw_only=True):
@@ -200,7 +204,7 @@ class OpenList(Message, frozen=True, kw_only=True):
 class UploadRequest(Message, frozen=True, kw_only=True):
     """Ask to store an object, once. `kind` is command, lines or bodies; `name` the blob's hash or the segment id."""
 
-    kind: Annotated[str, msgspec.Meta(pattern=r"^(command|lines|bodies)$")]
+    kind: Annotated[str, msgspec.Meta(pattern=r"^(command|lines|bodies)\Z")]
     name: Id
     sha256: Sha256
     length: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
@@ -229,7 +233,7 @@ class SealRequest(Message, frozen=True, kw_only=True):
     previous_hash: Sha256
     last_hash: Sha256
     lines_sha256: Sha256
-    bodies_sha256: str = ""
+    bodies_sha256: Sha256OrEmpty = ""
 
 
 class SealReply(Message, frozen=True, kw_only=True):

@@ -7,14 +7,20 @@ Seals of one source form a chain of their own: `previous_hash` of each is `last_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from twokeys.digest import Json
+from twokeys.digest import MAX_INTEGER, Json
 from twokeys.errors import InvalidInput
 
 TYPE = "seal"
 """Name of the signed type."""
+
+_TEXTS = ("source", "segment", "previous_hash", "last_hash", "lines_sha256", "bodies_sha256", "sealed_at")
+_HASHES = ("previous_hash", "last_hash", "lines_sha256", "bodies_sha256")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,19 @@ class Seal:
         if self.bodies_sha256:
             payload["bodies_sha256"] = self.bodies_sha256
         return payload
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> Seal:
+        """Read the signed payload back: exactly its fields, each of its type. Raises InvalidInput."""
+        texts = {name: value.get(name, "") for name in _TEXTS}
+        numbers = {name: value.get(name) for name in ("first_seq", "last_seq")}
+        if (set(value) - {"bodies_sha256"} != (set(_TEXTS) | set(numbers)) - {"bodies_sha256"}
+                or not all(type(text) is str for text in texts.values())
+                or not all(type(number) is int and 0 < number <= MAX_INTEGER for number in numbers.values())
+                or not all(_SHA256.fullmatch(str(value[name])) for name in value if name in _HASHES)
+                or not _ISO_TIME.fullmatch(str(value["sealed_at"]))):
+            raise InvalidInput("A seal's fields are malformed.", not_done="It was not trusted.", code="malformed_seal")
+        return cls(**texts, **numbers)  # type: ignore[arg-type]
 
 
 def segment_id(source: str, first_seq: int) -> str:

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -48,7 +48,7 @@ class PublicKey:
         """Read a key. Raises InvalidInput unless it is an EC key on P-256."""
         try:
             key = serialization.load_der_public_key(der)
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise InvalidInput("A public key can't be read.", not_done="It was not trusted.") from error
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             raise InvalidInput("A public key is not EC on P-256.", not_done="It was not trusted.")
