@@ -30,7 +30,7 @@ class CallerEntry(Message, frozen=True, kw_only=True):
     id: Id
     kind: Annotated[str, msgspec.Meta(pattern=r"^(person|machine)\Z")]
     sponsor: IdOrEmpty = ""
-    groups: list[Short] = []
+    groups: list[Short] = msgspec.field(default_factory=list)
 
 
 class Verifier(Message, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class Bundle(Message, frozen=True, kw_only=True):
     policy_revision: Count
     callers: list[CallerEntry]
     verifiers: list[Verifier]
-    issuers: list[Issuer] = []
+    issuers: list[Issuer] = msgspec.field(default_factory=list)
     keys: list[dict[str, str]]
     wrapping_key_id: Short
     wrapping_key: str

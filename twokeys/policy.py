@@ -16,6 +16,7 @@ Source: Cedar language reference, https://docs.cedarpolicy.com/.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -92,10 +93,11 @@ class Policies:
         annotations = _annotations(text)
         _check_annotations(annotations)
         whole = NEVERS_TEXT + "\n" + text
+        everything = [*_annotations(NEVERS_TEXT), *annotations]
         result = cedarpy.validate_policies(whole, _SCHEMA)
         if not result.validation_passed:
-            raise _invalid("; ".join(str(error.error) for error in result.errors[:5]))
-        self._annotations = {item["id"]: item for item in (*annotations, *_annotations(NEVERS_TEXT))}
+            raise _invalid("; ".join(_named(str(error.error), everything) for error in result.errors[:5]))
+        self._annotations = {item["id"]: item for item in everything}
         self._policies = cedarpy.PolicySet.from_str(whole)
 
     def decide(self, caller: Caller, target: str, classification: Classification, protocol: str) -> Decision:
@@ -235,6 +237,15 @@ def _check_annotations(annotations: list[dict[str, str]]) -> None:
             raise _invalid(f"@sensitive of {item['id']!r} can only be \"true\"")
         if unknown := sorted(set(item) - {"id", "advice", "approvals", "sensitive"}):
             raise _invalid(f"{item['id']!r} has the unknown annotation @{unknown[0]}")
+
+
+def _named(message: str, annotations: list[dict[str, str]]) -> str:
+    """The validator counts policies (`policy7`, the nevers first); a person wants the `@id`."""
+    def name(match: re.Match[str]) -> str:
+        number = int(match[1])
+        return repr(annotations[number]["id"]) if number < len(annotations) else match[0]
+
+    return re.sub(r"`policy(\d{1,6})`", name, message)
 
 
 def _invalid(why: str) -> InvalidInput:

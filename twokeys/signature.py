@@ -96,7 +96,8 @@ def verify(type_name: str, role: KeyRole, payload: Json, signature: Signature, k
         raise Refused(f"A signed {type_name} names no key trusted for {role.value}.", not_done="It was not used.",
                       code="untrusted_key")
     public = serialization.load_der_public_key(key.der)
-    assert isinstance(public, ec.EllipticCurvePublicKey)
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise Refused("A trusted key is not EC on P-256.", not_done="It was not used.", code="untrusted_key")
     try:
         public.verify(signature.value, signed_bytes(type_name, payload), ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:

@@ -86,4 +86,4 @@ def test_what_is_no_key_on_p256_is_refused_and_nothing_else_escapes(data: bytes)
 def test_a_malformed_key_is_refused(change: dict[str, Any]) -> None:
     value = {**PUBLIC.to_json(), **change}
     with pytest.raises(InvalidInput):
-        PublicKey.from_json({name: one for name, one in value.items() if one is not None})  # type: ignore[misc]
+        PublicKey.from_json({name: one for name, one in value.items() if one is not None})
