@@ -1,8 +1,8 @@
 """A Seal: the control plane's signature under the head of a chain after one Segment.
 
 A Segment is two files: `lines` (the records' canonical lines, each ended by a newline, gzip compressed when stored)
-and `bodies` (the ciphertexts, framed as `twokeys.body` says; a record's `body_sha256` names its own; absent without
-bodies).
+and `bodies` (the ciphertexts, framed as `twokeys.segment_files` says; a record's `body_sha256` names its own; absent
+without bodies).
 Seals of one source form a chain of their own: `previous_hash` of each is `last_hash` of the one before.
 """
 
