@@ -104,10 +104,17 @@ class Attendant:
         """See HoldPorts."""
         held = self.held
         whole: dict[str, Json] = {
-            "request": held.request_id, "kind": held.classification.kind, "effect": held.classification.effect.word,
-            "statement": held.classification.normalised, "text_digest": held.command.text_digest,
-            "objects": list(accesses(held)), "policies": list(held.decision.policies), "bundle": held.decision.revision,
-            "in_transaction": held.in_transaction, **fields}
+            "request": held.request_id,
+            "kind": held.classification.kind,
+            "effect": held.classification.effect.word,
+            "statement": held.classification.normalised,
+            "text_digest": held.command.text_digest,
+            "objects": list(accesses(held)),
+            "policies": list(held.decision.policies),
+            "bundle": held.decision.revision,
+            "in_transaction": held.in_transaction,
+            **fields,
+        }
         await self.session.record(kind, whole, canonical(held.command.to_json()) if body else None)
 
     async def open(self, held: Held, digest: str) -> RequestStatus:
@@ -154,8 +161,9 @@ class Attendant:
     async def spend(self, held: Held, digest: str, xid: str) -> Spent:
         """See HoldPorts. Not retried: without a reply nothing is forwarded."""
         nonce = secrets.token_hex(16)
-        reply, head = await self.control.spend(held.request_id,
-                                               SpendRequest(nonce=nonce, command_digest=digest, xid=xid))
+        reply, head = await self.control.spend(
+            held.request_id, SpendRequest(nonce=nonce, command_digest=digest, xid=xid)
+        )
         return Spent(_approval(reply), Signature(reply.key_id, from_base64(reply.signature)), nonce, head)
 
     async def forward(self, permission: Pass) -> Result:
@@ -190,21 +198,41 @@ class Attendant:
 
 def accesses(held: Held) -> list[str]:
     """The objects touched as ``effect:kind:name``, the spelling of the wire and of the audit table."""
-    return [f"{access.effect.word}:{access.object.kind.value}:{access.object.name}"
-            for access in held.classification.accesses]
+    return [
+        f"{access.effect.word}:{access.object.kind.value}:{access.object.name}"
+        for access in held.classification.accesses
+    ]
 
 
 def _open_request(held: Held, digest: str, command: bytes, *, inline: bool) -> OpenRequest:
     return OpenRequest(
-        id=held.request_id, target=held.target, database=held.database, session=held.session_id,
-        caller=held.caller.id, caller_kind=held.caller.kind.value, sponsor=held.caller.sponsor,
-        groups=list(held.caller.groups), client=held.client[:256], command_digest=digest,
-        command_sha256=sha256(command), command_bytes=len(command), command=to_base64(command) if inline else None,
-        excerpt=_excerpt(held.command.text), statement=held.classification.normalised,
-        kind=held.classification.kind, protocol=held.command.protocol.value, certain=held.classification.certain,
-        statements=held.classification.statements, accesses=accesses(held), reasons=list(held.classification.reasons),
-        policies=list(held.decision.policies), requirement=held.decision.requirement, bundle=held.decision.revision,
-        hold_seconds=held.hold_seconds, in_transaction=held.in_transaction)
+        id=held.request_id,
+        target=held.target,
+        database=held.database,
+        session=held.session_id,
+        caller=held.caller.id,
+        caller_kind=held.caller.kind.value,
+        sponsor=held.caller.sponsor,
+        groups=list(held.caller.groups),
+        client=held.client[:256],
+        command_digest=digest,
+        command_sha256=sha256(command),
+        command_bytes=len(command),
+        command=to_base64(command) if inline else None,
+        excerpt=_excerpt(held.command.text),
+        statement=held.classification.normalised,
+        kind=held.classification.kind,
+        protocol=held.command.protocol.value,
+        certain=held.classification.certain,
+        statements=held.classification.statements,
+        accesses=accesses(held),
+        reasons=list(held.classification.reasons),
+        policies=list(held.decision.policies),
+        requirement=held.decision.requirement,
+        bundle=held.decision.revision,
+        hold_seconds=held.hold_seconds,
+        in_transaction=held.in_transaction,
+    )
 
 
 def _excerpt(text: bytes) -> str:
@@ -215,12 +243,30 @@ def _excerpt(text: bytes) -> str:
 def _approval(reply: SpendReply) -> Approval:
     fields = reply.approval
     try:
-        if sorted(fields) != sorted(("request_id", "edge_id", "nonce", "command_digest", "requirement", "approvers",
-                                     "chain_sequence", "chain_hash")):
+        if sorted(fields) != sorted(
+            (
+                "request_id",
+                "edge_id",
+                "nonce",
+                "command_digest",
+                "requirement",
+                "approvers",
+                "chain_sequence",
+                "chain_hash",
+            )
+        ):
             raise InvalidInput("An approval has other fields than it should.", not_done="It was not used.")
-        return Approval(fields["request_id"], fields["edge_id"], fields["nonce"], fields["command_digest"],
-                        fields["requirement"], tuple(fields["approvers"]), fields["chain_sequence"],
-                        fields["chain_hash"])
+        return Approval(
+            fields["request_id"],
+            fields["edge_id"],
+            fields["nonce"],
+            fields["command_digest"],
+            fields["requirement"],
+            tuple(fields["approvers"]),
+            fields["chain_sequence"],
+            fields["chain_hash"],
+        )
     except (KeyError, TypeError) as error:
-        raise Refused("An approval is malformed.", not_done="The command was not forwarded.",
-                      code="malformed_approval") from error
+        raise Refused(
+            "An approval is malformed.", not_done="The command was not forwarded.", code="malformed_approval"
+        ) from error

@@ -100,8 +100,11 @@ class Gate:
     def enter(self, world: World) -> None:
         """Work from this world from now on. Raises Refused when it is older than the one in force."""
         if self._world and world.revision < self._world.revision:
-            raise Refused("An older bundle was offered to the gate.", not_done="The newer one stays in force.",
-                          code="bundle_rollback")
+            raise Refused(
+                "An older bundle was offered to the gate.",
+                not_done="The newer one stays in force.",
+                code="bundle_rollback",
+            )
         self._world = world
         self._memo.clear()
         self.generation += 1
@@ -128,8 +131,15 @@ class Gate:
         refusal = standing.reads_denied or (standing.writes_denied if classification.effect > Effect.READ else "")
         if world is None or refusal:
             return Decision(Outcome.DENY, advice=(refusal or "No bundle was pulled yet.",), revision=self.revision)
-        key = (caller, target, classification.accesses, classification.kind, classification.statements,
-               classification.certain, protocol)
+        key = (
+            caller,
+            target,
+            classification.accesses,
+            classification.kind,
+            classification.statements,
+            classification.certain,
+            protocol,
+        )
         found = self._memo.get(key)
         if found is None:
             found = self._memo[key] = world.policies.decide(caller, target, classification, protocol)
@@ -161,9 +171,17 @@ class Gate:
             raise Refused("This edge has no bundle.", not_done="Nothing was forwarded.", code="no_bundle")
         check(approval, signature, expected, self._world.keys)
         if again.outcome is Outcome.DENY:
-            raise Refused("Policy changed while the request was held, and denies it now.",
-                          not_done="Nothing was forwarded.", advice=" ".join(again.advice), code="policy_changed")
+            raise Refused(
+                "Policy changed while the request was held, and denies it now.",
+                not_done="Nothing was forwarded.",
+                advice=" ".join(again.advice),
+                code="policy_changed",
+            )
         if again.outcome is Outcome.HOLD and again.requirement != expected.requirement:
-            raise Refused("Policy changed while the request was held, and asks for another approval now.",
-                          not_done="Nothing was forwarded.", advice="Send the command again.", code="policy_changed")
+            raise Refused(
+                "Policy changed while the request was held, and asks for another approval now.",
+                not_done="Nothing was forwarded.",
+                advice="Send the command again.",
+                code="policy_changed",
+            )
         return Pass(_ONLY_THE_GATE, again, expected.command_digest)

@@ -153,8 +153,10 @@ async def _wait_for_people(held: Held, ports: HoldPorts) -> tuple[str, Denied | 
     await ports.record(RecordType.HOLD, {"command_digest": digest, "outcome": "hold"}, body=True)
     status = await ports.open(held, digest)
     asked = ", ".join(status.asked) or "the reviewers"
-    await ports.tell(f"held for approval: request {held.request_id}, asked: {asked}, "
-                     f"{status.seconds_left} s left before it is denied")
+    await ports.tell(
+        f"held for approval: request {held.request_id}, asked: {asked}, "
+        f"{status.seconds_left} s left before it is denied"
+    )
     if status.state == State.PENDING:
         status = await ports.moved(held, status.seconds_left)
     decided_by: list[Json] = list(status.decided_by)
@@ -177,8 +179,12 @@ async def _use_approval(held: Held, ports: HoldPorts, gate: Gate, digest: str) -
         prepared = await ports.prepare()
         xid = prepared.xid
         if command_digest(held.command, _setting(held, prepared.fingerprint)) != digest:
-            raise Refused("The session changed while the command was held (role, settings or temporary tables).",
-                          not_done="The command was not run.", advice="Send it again.", code="session_changed")
+            raise Refused(
+                "The session changed while the command was held (role, settings or temporary tables).",
+                not_done="The command was not run.",
+                advice="Send it again.",
+                code="session_changed",
+            )
         intent: dict[str, Json] = {"command_digest": digest}
         if xid:
             intent["xid"] = xid
@@ -186,8 +192,12 @@ async def _use_approval(held: Held, ports: HoldPorts, gate: Gate, digest: str) -
         spent = await ports.spend(held, digest, xid)
         permission = _redeem(held, gate, digest, spent)
         approvers: list[Json] = list(spent.approval.approvers)
-        await ports.record(RecordType.FORWARD, {"command_digest": digest, "approvers": approvers, "xid": xid}
-                           if xid else {"command_digest": digest, "approvers": approvers})
+        await ports.record(
+            RecordType.FORWARD,
+            {"command_digest": digest, "approvers": approvers, "xid": xid}
+            if xid
+            else {"command_digest": digest, "approvers": approvers},
+        )
     except CallerGone as gone:
         await ports.abort()
         return await _unused(held, ports, spent, Withdrawn(str(gone)), str(gone))
@@ -202,8 +212,16 @@ async def _use_approval(held: Held, ports: HoldPorts, gate: Gate, digest: str) -
 
 def _redeem(held: Held, gate: Gate, digest: str, spent: Spent) -> Pass:
     again = gate.decide(held.caller, held.target, held.classification, held.command.protocol.value)
-    expected = Approval(held.request_id, spent.approval.edge_id, spent.nonce, digest, held.decision.requirement,
-                        spent.approval.approvers, spent.head.sequence, spent.head.hash)
+    expected = Approval(
+        held.request_id,
+        spent.approval.edge_id,
+        spent.nonce,
+        digest,
+        held.decision.requirement,
+        spent.approval.approvers,
+        spent.head.sequence,
+        spent.head.hash,
+    )
     return gate.redeem(expected, spent.approval, spent.signature, again)
 
 
@@ -225,8 +243,17 @@ async def _conclude(held: Held, ports: HoldPorts, spent: Spent, result: Result, 
         if value:
             fields[name] = value
     await _record_quietly(ports, RecordType.RESULT, fields)
-    await ports.report(held, ResultReport(outcome=result.outcome, rows=result.rows, sqlstate=result.sqlstate,
-                                          reason=result.reason, xid=xid, nonce=spent.nonce))
+    await ports.report(
+        held,
+        ResultReport(
+            outcome=result.outcome,
+            rows=result.rows,
+            sqlstate=result.sqlstate,
+            reason=result.reason,
+            xid=xid,
+            nonce=spent.nonce,
+        ),
+    )
 
 
 async def _withdrawn(held: Held, ports: HoldPorts, reason: str) -> Withdrawn:
@@ -238,8 +265,11 @@ async def _withdrawn(held: Held, ports: HoldPorts, reason: str) -> Withdrawn:
 async def _denied_by_error(held: Held, ports: HoldPorts, error: TwokeysError) -> Denied:
     await ports.withdraw(held, error.happened)
     await _record_quietly(ports, RecordType.DECISION, {"outcome": "denied", "reason": error.happened})
-    return Denied(f"twokeys: denied: {error.happened}", _request_detail(held),
-                  f"{error.not_done} {error.advice}".strip() or "Try again later; nothing was run.")
+    return Denied(
+        f"twokeys: denied: {error.happened}",
+        _request_detail(held),
+        f"{error.not_done} {error.advice}".strip() or "Try again later; nothing was run.",
+    )
 
 
 async def _record_quietly(ports: HoldPorts, kind: RecordType, fields: dict[str, Json]) -> None:
@@ -255,14 +285,17 @@ def _denial(held: Held, status: RequestStatus) -> Denied:
     why = f": {status.reason}" if status.reason else ""
     match status.state:
         case State.DENIED:
-            return Denied(f"twokeys: denied{who}{why}", _request_detail(held),
-                          "Nothing was run. The session goes on.")
+            return Denied(f"twokeys: denied{who}{why}", _request_detail(held), "Nothing was run. The session goes on.")
         case State.EXPIRED | State.PENDING | State.LAPSED:
-            return Denied("twokeys: denied: nobody approved in time", _request_detail(held),
-                          "Nothing was run. Send the statement again when a reviewer is at hand.")
+            return Denied(
+                "twokeys: denied: nobody approved in time",
+                _request_detail(held),
+                "Nothing was run. Send the statement again when a reviewer is at hand.",
+            )
         case _:
-            return Denied(f"twokeys: denied: the request is {status.state}{why}", _request_detail(held),
-                          "Nothing was run.")
+            return Denied(
+                f"twokeys: denied: the request is {status.state}{why}", _request_detail(held), "Nothing was run."
+            )
 
 
 def _request_detail(held: Held) -> str:

@@ -50,10 +50,14 @@ class Approval:
     def to_json(self) -> Mapping[str, Json]:
         """The signed payload."""
         return {
-            "request_id": self.request_id, "edge_id": self.edge_id, "nonce": self.nonce,
-            "command_digest": self.command_digest, "requirement": self.requirement,
+            "request_id": self.request_id,
+            "edge_id": self.edge_id,
+            "nonce": self.nonce,
+            "command_digest": self.command_digest,
+            "requirement": self.requirement,
             "approvers": list(self.approvers),
-            "chain_sequence": self.chain_sequence, "chain_hash": self.chain_hash,
+            "chain_sequence": self.chain_sequence,
+            "chain_hash": self.chain_hash,
         }
 
 
@@ -74,5 +78,8 @@ def check(approval: Approval, signature: Signature, expected: Approval, keys: Ma
     mine.pop("approvers"), theirs.pop("approvers")
     wrong = sorted(name for name in mine if mine[name] != theirs[name])
     if wrong:
-        raise Refused(f"The approval is for something else ({', '.join(wrong)} differ).",
-                      not_done="The command was not forwarded.", code="approval_mismatch")
+        raise Refused(
+            f"The approval is for something else ({', '.join(wrong)} differ).",
+            not_done="The command was not forwarded.",
+            code="approval_mismatch",
+        )

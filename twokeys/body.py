@@ -49,5 +49,6 @@ def decrypt(cipher: AESGCM, session: str, sequence: int, data: bytes) -> bytes:
     try:
         return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], associated_data(session, sequence))
     except InvalidTag:
-        raise Refused("A body does not decrypt with its session's key at its place.", not_done="It was not read.",
-                      code="bad_body") from None
+        raise Refused(
+            "A body does not decrypt with its session's key at its place.", not_done="It was not read.", code="bad_body"
+        ) from None

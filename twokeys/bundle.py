@@ -75,8 +75,13 @@ class Bundle(Message, frozen=True, kw_only=True):
 
 def head_payload(data: bytes, bundle: Bundle) -> Mapping[str, str | int]:
     """The signed payload for a Bundle's exact bytes."""
-    return {"bundle_sha256": sha256(data), "edge_id": bundle.edge_id, "revision": bundle.revision,
-            "issued_at": bundle.issued_at, "not_after": bundle.not_after}
+    return {
+        "bundle_sha256": sha256(data),
+        "edge_id": bundle.edge_id,
+        "revision": bundle.revision,
+        "issued_at": bundle.issued_at,
+        "not_after": bundle.not_after,
+    }
 
 
 def open_bundle(signed: SignedBundle, edge_id: str, at_least: int, keys: Mapping[str, PublicKey]) -> Bundle:
@@ -96,11 +101,19 @@ def open_bundle(signed: SignedBundle, edge_id: str, at_least: int, keys: Mapping
     if len(data) > MAX_BUNDLE_BYTES:
         raise InvalidInput("A bundle is too long.", not_done="The old one stays.")
     bundle = decode(Bundle, data, MAX_BUNDLE_BYTES)
-    verify(TYPE, KeyRole.APPROVAL, head_payload(data, bundle),
-           Signature(signed.key_id, from_base64(signed.signature)), keys)
+    verify(
+        TYPE,
+        KeyRole.APPROVAL,
+        head_payload(data, bundle),
+        Signature(signed.key_id, from_base64(signed.signature)),
+        keys,
+    )
     if bundle.edge_id != edge_id:
         raise Refused("A bundle is for another edge.", not_done="The old one stays.", code="foreign_bundle")
     if bundle.revision < at_least:
-        raise Refused(f"A bundle has revision {bundle.revision}, older than {at_least}.",
-                      not_done="The old one stays.", code="bundle_rollback")
+        raise Refused(
+            f"A bundle has revision {bundle.revision}, older than {at_least}.",
+            not_done="The old one stays.",
+            code="bundle_rollback",
+        )
     return bundle

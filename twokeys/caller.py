@@ -23,8 +23,11 @@ def checked_id(text: str, noun: str) -> str:
         InvalidInput: otherwise.
     """
     if not _ID.fullmatch(text):
-        raise InvalidInput(f"The {noun} id is malformed.", not_done="It was not used.",
-                           advice="An id has 1 to 128 letters, digits and . _ @ + -.")
+        raise InvalidInput(
+            f"The {noun} id is malformed.",
+            not_done="It was not used.",
+            advice="An id has 1 to 128 letters, digits and . _ @ + -.",
+        )
     return text
 
 

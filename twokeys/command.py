@@ -55,8 +55,9 @@ class PostgresCommand:
             "text": to_base64(self.text),
             "parameter_types": [str(oid) for oid in self.parameter_types],
             "parameter_formats": list(self.parameter_formats),
-            "parameter_values": [{} if value is None else {"bytes": to_base64(value)}
-                                 for value in self.parameter_values],
+            "parameter_values": [
+                {} if value is None else {"bytes": to_base64(value)} for value in self.parameter_values
+            ],
         }
 
     @property
@@ -85,10 +86,13 @@ class Setting:
 
 def command_digest(command: PostgresCommand, setting: Setting) -> str:
     """The digest an exact Approval covers, 64 hexadecimal digits."""
-    return digest("command", {
-        "command": command.to_json(),
-        "target": setting.target,
-        "database": setting.database,
-        "caller": setting.caller_id,
-        "fingerprint": setting.fingerprint,
-    })
+    return digest(
+        "command",
+        {
+            "command": command.to_json(),
+            "target": setting.target,
+            "database": setting.database,
+            "caller": setting.caller_id,
+            "fingerprint": setting.fingerprint,
+        },
+    )

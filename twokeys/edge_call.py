@@ -58,9 +58,16 @@ class EdgeCall:
 
     def to_json(self) -> Mapping[str, Json]:
         """The signed payload."""
-        return {"edge_id": self.edge_id, "method": self.method, "path": self.path, "body_sha256": self.body_sha256,
-                "nonce": self.nonce, "time": self.time,
-                "chain_sequence": self.head.sequence, "chain_hash": self.head.hash}
+        return {
+            "edge_id": self.edge_id,
+            "method": self.method,
+            "path": self.path,
+            "body_sha256": self.body_sha256,
+            "nonce": self.nonce,
+            "time": self.time,
+            "chain_sequence": self.head.sequence,
+            "chain_hash": self.head.hash,
+        }
 
     def header(self) -> str:
         """The `Twokeys-Call` header's value."""
@@ -74,8 +81,15 @@ class EdgeCall:
         data = from_base64(value)
         try:
             fields = json.loads(data)
-            call = cls(fields["edge_id"], fields["method"], fields["path"], fields["body_sha256"], fields["nonce"],
-                       fields["time"], ChainHead(fields["chain_sequence"], fields["chain_hash"]))
+            call = cls(
+                fields["edge_id"],
+                fields["method"],
+                fields["path"],
+                fields["body_sha256"],
+                fields["nonce"],
+                fields["time"],
+                ChainHead(fields["chain_sequence"], fields["chain_hash"]),
+            )
             same = canonical(call.to_json()) == data and _well_typed(call)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidInput("A call's header is malformed.", not_done="The call was not answered.") from error
@@ -88,6 +102,10 @@ def _well_typed(call: EdgeCall) -> bool:
     """JSON decides nothing about types: a list of 32 things is no nonce, `true` is no time."""
     texts = (call.edge_id, call.method, call.path, call.body_sha256, call.nonce, call.head.hash)
     numbers = (call.time, call.head.sequence)
-    return (all(type(text) is str for text in texts) and all(type(one) is int and one >= 0 for one in numbers)
-            and _NONCE.fullmatch(call.nonce) is not None and _SHA256.fullmatch(call.body_sha256) is not None
-            and _SHA256.fullmatch(call.head.hash) is not None)
+    return (
+        all(type(text) is str for text in texts)
+        and all(type(one) is int and one >= 0 for one in numbers)
+        and _NONCE.fullmatch(call.nonce) is not None
+        and _SHA256.fullmatch(call.body_sha256) is not None
+        and _SHA256.fullmatch(call.head.hash) is not None
+    )

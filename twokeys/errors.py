@@ -1,10 +1,10 @@
 """The few errors of Twokeys. Each says what happened, what was not done, and what to try.
 
-    TwokeysError
-    ├── InvalidInput   they sent something malformed, oversize or not understood
-    ├── Refused        understood, and not permitted (identity, state, policy, signature)
-    ├── Unavailable    a part that is needed can't be reached; nothing was forwarded
-    └── Conflict       the state moved meanwhile; the caller may look again
+TwokeysError
+├── InvalidInput   they sent something malformed, oversize or not understood
+├── Refused        understood, and not permitted (identity, state, policy, signature)
+├── Unavailable    a part that is needed can't be reached; nothing was forwarded
+└── Conflict       the state moved meanwhile; the caller may look again
 """
 
 from __future__ import annotations

@@ -258,8 +258,9 @@ def decode(kind: type[M], data: bytes, limit: int = MAX_BODY_BYTES) -> M:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidInput(f"A message is malformed: {error}.", not_done="It was not read.",
-                           code="malformed_message") from error
+        raise InvalidInput(
+            f"A message is malformed: {error}.", not_done="It was not read.", code="malformed_message"
+        ) from error
 
 
 def encode(message: Message) -> bytes:

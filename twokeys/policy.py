@@ -48,8 +48,10 @@ STARTER_TEXT: Final = resources.files("twokeys").joinpath("starter.cedar").read_
 _SCHEMA: Final = cedarpy.Schema.from_str(SCHEMA_TEXT)
 
 _REQUEST_ACTION: Final = {
-    Effect.READ: "requestRead", Effect.WRITE: "requestWrite",
-    Effect.DDL: "requestDdl", Effect.PRIVILEGED: "requestPrivileged",
+    Effect.READ: "requestRead",
+    Effect.WRITE: "requestWrite",
+    Effect.DDL: "requestDdl",
+    Effect.PRIVILEGED: "requestPrivileged",
 }
 
 
@@ -112,8 +114,12 @@ class Policies:
         Returns:
             The worst Decision over the objects; DENY on any evaluation error.
         """
-        context = {"statement": classification.kind, "protocol": protocol,
-                   "statements": classification.statements, "certain": classification.certain}
+        context = {
+            "statement": classification.kind,
+            "protocol": protocol,
+            "statements": classification.statements,
+            "certain": classification.certain,
+        }
         decisions = [self._decide_access(caller, target, access, context) for access in classification.accesses]
         outcome = max(decision.outcome for decision in decisions)
         worst = [decision for decision in decisions if decision.outcome is outcome]
@@ -139,21 +145,36 @@ class Policies:
 
     def may_approve(self, person: Caller, asked: Asked) -> Decision:
         """Whether this person may approve: ALLOW or DENY, never HOLD."""
-        request = {"uid": _uid("Request", asked.request_id), "parents": [_uid("Database", asked.target)], "attrs": {
-            "target": asked.target, "requester": {"__entity": _uid("Caller", asked.requester)},
-            "effect": asked.effect.word,
-            "excluded": [{"__entity": _uid("Caller", one)} for one in sorted(asked.excluded)]}}
-        entities = json.dumps([*_caller_entities(person), request,
-                               *_object_entities(asked.target, ObjectRef(ObjectKind.DATABASE))])
+        request = {
+            "uid": _uid("Request", asked.request_id),
+            "parents": [_uid("Database", asked.target)],
+            "attrs": {
+                "target": asked.target,
+                "requester": {"__entity": _uid("Caller", asked.requester)},
+                "effect": asked.effect.word,
+                "excluded": [{"__entity": _uid("Caller", one)} for one in sorted(asked.excluded)],
+            },
+        }
+        entities = json.dumps(
+            [*_caller_entities(person), request, *_object_entities(asked.target, ObjectRef(ObjectKind.DATABASE))]
+        )
         permitted, ids = self._ask(person.id, "approve", _uid("Request", asked.request_id), entities, {})
         return self._decision(Outcome.ALLOW if permitted else Outcome.DENY, ids)
 
-    def _ask(self, principal: str, action: str, resource: Mapping[str, str], entities: str,
-             context: Mapping[str, Any]) -> tuple[bool, list[str]]:
+    def _ask(
+        self, principal: str, action: str, resource: Mapping[str, str], entities: str, context: Mapping[str, Any]
+    ) -> tuple[bool, list[str]]:
         answer = cedarpy.is_authorized(
-            {"principal": _uid("Caller", principal), "action": _uid("Action", action),
-             "resource": dict(resource), "context": dict(context)},
-            self._policies, entities, _SCHEMA)
+            {
+                "principal": _uid("Caller", principal),
+                "action": _uid("Action", action),
+                "resource": dict(resource),
+                "context": dict(context),
+            },
+            self._policies,
+            entities,
+            _SCHEMA,
+        )
         ids = sorted(answer.diagnostics.id_annotations_by_reason.values())
         if answer.diagnostics.errors:
             return False, ids
@@ -194,8 +215,13 @@ def _object_entities(target: str, ref: ObjectRef) -> list[dict[str, Any]]:
     entities: list[dict[str, Any]] = [{"uid": _uid("Database", target), "attrs": {"target": target}, "parents": []}]
     if ref.kind is not ObjectKind.DATABASE:
         schema, _, name = ref.name.partition(".")
-        entities.append({"uid": _object_uid(target, ref), "parents": [_uid("Database", target)],
-                         "attrs": {"target": target, "schema": schema, "name": name}})
+        entities.append(
+            {
+                "uid": _object_uid(target, ref),
+                "parents": [_uid("Database", target)],
+                "attrs": {"target": target, "schema": schema, "name": name},
+            }
+        )
     return entities
 
 
@@ -204,8 +230,10 @@ def _caller_entities(caller: Caller) -> list[dict[str, Any]]:
     if caller.sponsor:
         attrs["sponsor"] = {"__entity": _uid("Caller", caller.sponsor)}
     groups = [_uid("Group", group) for group in caller.groups]
-    return [{"uid": _uid("Caller", caller.id), "attrs": attrs, "parents": groups},
-            *({"uid": group, "attrs": {}, "parents": []} for group in groups)]
+    return [
+        {"uid": _uid("Caller", caller.id), "attrs": attrs, "parents": groups},
+        *({"uid": group, "attrs": {}, "parents": []} for group in groups),
+    ]
 
 
 def _annotations(text: str) -> list[dict[str, str]]:
@@ -234,13 +262,14 @@ def _check_annotations(annotations: list[dict[str, str]]) -> None:
         if not (approvals.isdecimal() and approvals.isascii() and 1 <= int(approvals) <= MAX_APPROVALS):
             raise _invalid(f"@approvals of {item['id']!r} is no number from 1 to {MAX_APPROVALS}")
         if item.get("sensitive", "true") != "true":
-            raise _invalid(f"@sensitive of {item['id']!r} can only be \"true\"")
+            raise _invalid(f'@sensitive of {item["id"]!r} can only be "true"')
         if unknown := sorted(set(item) - {"id", "advice", "approvals", "sensitive"}):
             raise _invalid(f"{item['id']!r} has the unknown annotation @{unknown[0]}")
 
 
 def _named(message: str, annotations: list[dict[str, str]]) -> str:
     """The validator counts policies (`policy7`, the nevers first); a person wants the `@id`."""
+
     def name(match: re.Match[str]) -> str:
         number = int(match[1])
         return repr(annotations[number]["id"]) if number < len(annotations) else match[0]
@@ -249,12 +278,20 @@ def _named(message: str, annotations: list[dict[str, str]]) -> str:
 
 
 def _invalid(why: str) -> InvalidInput:
-    return InvalidInput(f"The policy is not valid: {why}.", not_done="It was not taken; the old one stays.",
-                        advice="Mend the text and send it again.", code="invalid_policy")
+    return InvalidInput(
+        f"The policy is not valid: {why}.",
+        not_done="It was not taken; the old one stays.",
+        advice="Mend the text and send it again.",
+        code="invalid_policy",
+    )
 
 
 def refuse_unless_allowed(decision: Decision, what: str) -> None:
     """Raise Refused with the policies' advice unless the Decision is ALLOW."""
     if decision.outcome is not Outcome.ALLOW:
-        raise Refused(f"Policy does not permit to {what} ({', '.join(decision.policies) or 'no policy matches'}).",
-                      not_done="Nothing was decided.", advice=" ".join(decision.advice), code="policy_denied")
+        raise Refused(
+            f"Policy does not permit to {what} ({', '.join(decision.policies) or 'no policy matches'}).",
+            not_done="Nothing was decided.",
+            advice=" ".join(decision.advice),
+            code="policy_denied",
+        )

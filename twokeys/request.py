@@ -52,20 +52,22 @@ class Event(enum.StrEnum):
     DOUBT = "doubt"
 
 
-TRANSITIONS: Final = MappingProxyType({
-    (State.PENDING, Event.APPROVE): State.APPROVED,
-    (State.PENDING, Event.DENY): State.DENIED,
-    (State.PENDING, Event.EXPIRE): State.EXPIRED,
-    (State.PENDING, Event.WITHDRAW): State.WITHDRAWN,
-    (State.APPROVED, Event.SPEND): State.SPENDING,
-    (State.APPROVED, Event.WITHDRAW): State.WITHDRAWN,
-    (State.APPROVED, Event.LAPSE): State.LAPSED,
-    (State.SPENDING, Event.SUCCEED): State.DONE,
-    (State.SPENDING, Event.FAIL): State.FAILED,
-    (State.SPENDING, Event.DOUBT): State.IN_DOUBT,
-    (State.IN_DOUBT, Event.SUCCEED): State.DONE,
-    (State.IN_DOUBT, Event.FAIL): State.FAILED,
-})
+TRANSITIONS: Final = MappingProxyType(
+    {
+        (State.PENDING, Event.APPROVE): State.APPROVED,
+        (State.PENDING, Event.DENY): State.DENIED,
+        (State.PENDING, Event.EXPIRE): State.EXPIRED,
+        (State.PENDING, Event.WITHDRAW): State.WITHDRAWN,
+        (State.APPROVED, Event.SPEND): State.SPENDING,
+        (State.APPROVED, Event.WITHDRAW): State.WITHDRAWN,
+        (State.APPROVED, Event.LAPSE): State.LAPSED,
+        (State.SPENDING, Event.SUCCEED): State.DONE,
+        (State.SPENDING, Event.FAIL): State.FAILED,
+        (State.SPENDING, Event.DOUBT): State.IN_DOUBT,
+        (State.IN_DOUBT, Event.SUCCEED): State.DONE,
+        (State.IN_DOUBT, Event.FAIL): State.FAILED,
+    }
+)
 """Every arrow there is. Both stores express each one as a single conditional write."""
 
 FINAL: Final = frozenset({State.DONE, State.FAILED, State.DENIED, State.EXPIRED, State.WITHDRAWN, State.LAPSED})
@@ -81,9 +83,12 @@ def transition(state: State, event: Event) -> State:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise Conflict(f"The request is {state.value}; it can't {event.value} any more.",
-                       not_done="Nothing was changed.", advice="Look at the request again.",
-                       code="no_such_transition") from None
+        raise Conflict(
+            f"The request is {state.value}; it can't {event.value} any more.",
+            not_done="Nothing was changed.",
+            advice="Look at the request again.",
+            code="no_such_transition",
+        ) from None
 
 
 def sources(event: Event) -> frozenset[State]:

@@ -57,8 +57,13 @@ class Seal:
     def to_json(self) -> Mapping[str, Json]:
         """The signed payload."""
         payload: dict[str, Json] = {
-            "source": self.source, "segment": self.segment, "first_seq": self.first_seq, "last_seq": self.last_seq,
-            "previous_hash": self.previous_hash, "last_hash": self.last_hash, "lines_sha256": self.lines_sha256,
+            "source": self.source,
+            "segment": self.segment,
+            "first_seq": self.first_seq,
+            "last_seq": self.last_seq,
+            "previous_hash": self.previous_hash,
+            "last_hash": self.last_hash,
+            "lines_sha256": self.lines_sha256,
             "sealed_at": self.sealed_at,
         }
         if self.bodies_sha256:
@@ -70,11 +75,13 @@ class Seal:
         """Read the signed payload back: exactly its fields, each of its type. Raises InvalidInput."""
         texts = {name: value.get(name, "") for name in _TEXTS}
         numbers = {name: value.get(name) for name in ("first_seq", "last_seq")}
-        if (set(value) - {"bodies_sha256"} != (set(_TEXTS) | set(numbers)) - {"bodies_sha256"}
-                or not all(type(text) is str for text in texts.values())
-                or not all(type(number) is int and 0 < number <= MAX_INTEGER for number in numbers.values())
-                or not all(_SHA256.fullmatch(str(value[name])) for name in value if name in _HASHES)
-                or not _ISO_TIME.fullmatch(str(value["sealed_at"]))):
+        if (
+            set(value) - {"bodies_sha256"} != (set(_TEXTS) | set(numbers)) - {"bodies_sha256"}
+            or not all(type(text) is str for text in texts.values())
+            or not all(type(number) is int and 0 < number <= MAX_INTEGER for number in numbers.values())
+            or not all(_SHA256.fullmatch(str(value[name])) for name in value if name in _HASHES)
+            or not _ISO_TIME.fullmatch(str(value["sealed_at"]))
+        ):
             raise InvalidInput("A seal's fields are malformed.", not_done="It was not trusted.", code="malformed_seal")
         return cls(**texts, **numbers)  # type: ignore[arg-type]
 

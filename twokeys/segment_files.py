@@ -29,7 +29,7 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Longest ciphertext of one record."""
 
 _FRAME: Final = struct.Struct(">QI")
-_GZIP_START: Final = bytes.fromhex("1f8b0800" "00000000")
+_GZIP_START: Final = bytes.fromhex("1f8b080000000000")
 _GZIP_HEADER: Final = _GZIP_START + b"\x00\xff"
 _CHUNK: Final = 64 * 1024
 
@@ -141,5 +141,5 @@ def split_bodies(data: bytes | memoryview) -> Iterator[Frame]:
             raise Malformed(offset, "A frame of the bodies file is malformed or out of order.")
         if start + length > len(view):
             raise Malformed(offset, "The bodies file ends inside a body.")
-        yield Frame(offset, sequence, bytes(view[start:start + length]))
+        yield Frame(offset, sequence, bytes(view[start : start + length]))
         offset, last = start + length, sequence

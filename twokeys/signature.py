@@ -93,20 +93,23 @@ def verify(type_name: str, role: KeyRole, payload: Json, signature: Signature, k
     """
     key = keys.get(signature.key_id)
     if key is None or key.role is not role or len(signature.value) > MAX_SIGNATURE_BYTES:
-        raise Refused(f"A signed {type_name} names no key trusted for {role.value}.", not_done="It was not used.",
-                      code="untrusted_key")
+        raise Refused(
+            f"A signed {type_name} names no key trusted for {role.value}.",
+            not_done="It was not used.",
+            code="untrusted_key",
+        )
     public = serialization.load_der_public_key(key.der)
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise Refused("A trusted key is not EC on P-256.", not_done="It was not used.", code="untrusted_key")
     try:
         public.verify(signature.value, signed_bytes(type_name, payload), ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
-        raise Refused(f"The signature of a {type_name} does not hold.", not_done="It was not used.",
-                      code="bad_signature") from None
+        raise Refused(
+            f"The signature of a {type_name} does not hold.", not_done="It was not used.", code="bad_signature"
+        ) from None
 
 
 def sign(type_name: str, payload: Json, private: ec.EllipticCurvePrivateKey) -> Signature:
     """Sign a payload with a key held in memory (an Edge's own, or the embedded backend's key files)."""
-    der = private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    der = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Signature(sha256(der)[:32], private.sign(signed_bytes(type_name, payload), ec.ECDSA(hashes.SHA256())))

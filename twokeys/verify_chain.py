@@ -72,8 +72,10 @@ class Flaw:
     what: str
 
     def __str__(self) -> str:
-        return (f"{self.what} Where: source {self.source}, segment {self.segment}, {self.part}, "
-                f"record {self.sequence}, byte {self.offset}.")
+        return (
+            f"{self.what} Where: source {self.source}, segment {self.segment}, {self.part}, "
+            f"record {self.sequence}, byte {self.offset}."
+        )
 
 
 @dataclass(slots=True)
@@ -134,9 +136,14 @@ def verify_source(source: str, segments: Iterable[StoredSegment], trust: Trust) 
         result.segments += 1
     missing = max((sequence for sequence in trust.heads if sequence > result.head.sequence), default=0)
     if missing:
-        result.flaw = Flaw(source, segment_id(source, result.head.sequence + 1), "seal", result.head.sequence + 1, 0,
-                           f"The end is missing: record {missing} is known, and the sealed chain ends at "
-                           f"{result.head.sequence}.")
+        result.flaw = Flaw(
+            source,
+            segment_id(source, result.head.sequence + 1),
+            "seal",
+            result.head.sequence + 1,
+            0,
+            f"The end is missing: record {missing} is known, and the sealed chain ends at {result.head.sequence}.",
+        )
     return result
 
 
@@ -166,8 +173,11 @@ def _read_seal(source: str, segment: StoredSegment, head: ChainHead, trust: Trus
     if segment.day and segment.day != seal.sealed_at[:10]:
         raise _Broken("seal", at, 0, f"The segment lies under {segment.day}, and was sealed on {seal.sealed_at[:10]}.")
     if seal.first_seq != at:
-        what = (f"Records {at} to {seal.first_seq - 1} are missing." if seal.first_seq > at
-                else f"Record {seal.first_seq} is sealed twice.")
+        what = (
+            f"Records {at} to {seal.first_seq - 1} are missing."
+            if seal.first_seq > at
+            else f"Record {seal.first_seq} is sealed twice."
+        )
         raise _Broken("seal", min(at, seal.first_seq), 0, what)
     if not same_hash(seal.previous_hash, head.hash):
         raise _Broken("seal", at, 0, "The seal does not continue the chain before it.")
@@ -202,8 +212,13 @@ def _walk(seal: Seal, segment: StoredSegment, result: SourceResult, trust: Trust
     if head.sequence != seal.last_seq:
         raise _Broken("lines", head.sequence + 1, size, f"Records {head.sequence + 1} to {seal.last_seq} are missing.")
     if not same_hash(head.hash, seal.last_hash) or not same_hash(digest.hexdigest(), seal.lines_sha256):
-        raise _Broken("lines", seal.first_seq, 0, f"Records {seal.first_seq} to {seal.last_seq} are not the ones that "
-                      "were sealed (each is well formed, so which one was changed can't be told).")
+        raise _Broken(
+            "lines",
+            seal.first_seq,
+            0,
+            f"Records {seal.first_seq} to {seal.last_seq} are not the ones that "
+            "were sealed (each is well formed, so which one was changed can't be told).",
+        )
     if bodies is not None and (extra := _next(bodies, seal.last_seq)):
         raise _Broken("bodies", extra.sequence, extra.offset, "A body is stored that no record names.")
     result.records += seal.last_seq - seal.first_seq + 1
@@ -268,7 +283,11 @@ def _meet_body(sequence: int, expected: str, bodies: Iterator[Frame]) -> None:
     if frame is None:
         raise _Broken("bodies", sequence, 0, "A record's body is missing.")
     if frame.sequence != sequence:
-        raise _Broken("bodies", sequence, frame.offset, f"The body of record {sequence} was expected, and "
-                      f"record {frame.sequence}'s is there.")
+        raise _Broken(
+            "bodies",
+            sequence,
+            frame.offset,
+            f"The body of record {sequence} was expected, and record {frame.sequence}'s is there.",
+        )
     if not same_hash(sha256(frame.ciphertext), expected):
         raise _Broken("bodies", sequence, frame.offset, "A body is not the one its record names.")

@@ -153,8 +153,14 @@ class Wire(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._handing_over = True
         try:
-            transport = await loop.start_tls(self._open_transport(), self, context, server_side=server_side,
-                                             server_hostname=host, ssl_handshake_timeout=seconds)
+            transport = await loop.start_tls(
+                self._open_transport(),
+                self,
+                context,
+                server_side=server_side,
+                server_hostname=host,
+                ssl_handshake_timeout=seconds,
+            )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self._end()
             raise WireLost from error

@@ -122,10 +122,18 @@ def test_a_signed_approval_of_exactly_this_is_redeemed() -> None:
     assert permission.command_digest == paper.command_digest
 
 
-@pytest.mark.parametrize("change", [
-    {"request_id": "req_" + "b" * 26}, {"edge_id": "edge-2"}, {"nonce": "1" * 32}, {"command_digest": "e" * 64},
-    {"requirement": "f" * 64}, {"chain_sequence": 8}, {"chain_hash": "b" * 64},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request_id": "req_" + "b" * 26},
+        {"edge_id": "edge-2"},
+        {"nonce": "1" * 32},
+        {"command_digest": "e" * 64},
+        {"requirement": "f" * 64},
+        {"chain_sequence": 8},
+        {"chain_hash": "b" * 64},
+    ],
+)
 def test_a5_an_approval_for_something_else_is_refused(change: dict[str, object]) -> None:
     gate = standing_gate()
     held = gate.decide(CALLER, "db", WRITE, "simple")
@@ -166,7 +174,8 @@ def test_a_policy_that_asks_for_more_meanwhile_undoes_an_approval() -> None:
     gate = standing_gate()
     held = gate.decide(CALLER, "db", WRITE, "simple")
     paper = approval(held)
-    gate.enter(world('@id("two") @approvals("2") permit(principal, action == Action::"requestWrite", resource);',
-                     revision=2))
+    gate.enter(
+        world('@id("two") @approvals("2") permit(principal, action == Action::"requestWrite", resource);', revision=2)
+    )
     with pytest.raises(Refused, match="another approval"):
         gate.redeem(paper, paper, sign(TYPE, paper.to_json(), KEY), gate.decide(CALLER, "db", WRITE, "simple"))

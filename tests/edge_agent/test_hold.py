@@ -86,8 +86,9 @@ class Script:
         self.steps.append("spend")
         if self.spend_error:
             raise self.spend_error
-        paper = Approval(held.request_id, "edge-1", "0" * 32, digest, held.decision.requirement, ("rob",),
-                         HEAD.sequence, HEAD.hash)
+        paper = Approval(
+            held.request_id, "edge-1", "0" * 32, digest, held.decision.requirement, ("rob",), HEAD.sequence, HEAD.hash
+        )
         if callable(self.before_redeem):
             self.before_redeem()
         return Spent(paper, sign(TYPE, paper.to_json(), self.signer), "0" * 32, HEAD)
@@ -110,9 +111,19 @@ class Script:
 
 def script() -> Script:
     gate = standing_gate()
-    held = Held(REQUEST, "ses-1", "db", "app", CALLER, "psql",
-                PostgresCommand(QueryProtocol.SIMPLE, b"update t set a = 1"), WRITE,
-                gate.decide(CALLER, "db", WRITE, "simple"), False, 300)
+    held = Held(
+        REQUEST,
+        "ses-1",
+        "db",
+        "app",
+        CALLER,
+        "psql",
+        PostgresCommand(QueryProtocol.SIMPLE, b"update t set a = 1"),
+        WRITE,
+        gate.decide(CALLER, "db", WRITE, "simple"),
+        False,
+        300,
+    )
     return Script(gate, held)
 
 
@@ -124,17 +135,35 @@ def test_an_approved_write_is_recorded_spent_and_forwarded_once_in_this_order() 
     ports = script()
     assert play(ports) == Result("done", rows=3)
     assert ports.steps == [
-        "fingerprint", "record hold", "open", "tell held for approval", "wait", "record decision",
-        "tell approved", "prepare", "record spend_intent", "spend", "record forward", "FORWARD",
-        "record result", "report done"]
+        "fingerprint",
+        "record hold",
+        "open",
+        "tell held for approval",
+        "wait",
+        "record decision",
+        "tell approved",
+        "prepare",
+        "record spend_intent",
+        "spend",
+        "record forward",
+        "FORWARD",
+        "record result",
+        "report done",
+    ]
     assert ports.records[2]["xid"] == "742"
 
 
-@pytest.mark.parametrize(("state", "message"), [
-    ("denied", "denied by rob: not on a Friday"), ("expired", "nobody approved in time"),
-    ("lapsed", "nobody approved in time"), ("withdrawn", "the request is withdrawn"),
-    ("pending", "nobody approved in time"), ("nonsense", "the request is nonsense"),
-])
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("denied", "denied by rob: not on a Friday"),
+        ("expired", "nobody approved in time"),
+        ("lapsed", "nobody approved in time"),
+        ("withdrawn", "the request is withdrawn"),
+        ("pending", "nobody approved in time"),
+        ("nonsense", "the request is nonsense"),
+    ],
+)
 def test_whatever_is_not_approved_is_denied(state: str, message: str) -> None:
     ports = script()
     ports.answer = moved(state, "not on a Friday")
@@ -145,8 +174,9 @@ def test_whatever_is_not_approved_is_denied(state: str, message: str) -> None:
     assert ("withdraw" in ports.steps) is (state == "pending")
 
 
-@pytest.mark.parametrize("error", [
-    Unavailable("The control plane can't be reached."), Conflict("Moved."), TwokeysError("Other.")])
+@pytest.mark.parametrize(
+    "error", [Unavailable("The control plane can't be reached."), Conflict("Moved."), TwokeysError("Other.")]
+)
 def test_a10_a_dead_control_plane_denies_at_once(error: Exception) -> None:
     ports = script()
     ports.opened = error
@@ -220,8 +250,10 @@ def test_policy_that_changed_between_approval_and_forward_forwards_nothing() -> 
     assert "FORWARD" not in ports.steps
 
 
-@pytest.mark.parametrize("result", [
-    Result("failed", sqlstate="23505", reason="duplicate key"), Result("in_doubt", reason="the connection was lost")])
+@pytest.mark.parametrize(
+    "result",
+    [Result("failed", sqlstate="23505", reason="duplicate key"), Result("in_doubt", reason="the connection was lost")],
+)
 def test_the_outcome_is_reported_as_it_is_known(result: Result) -> None:
     ports = script()
     ports.result = result
