@@ -97,7 +97,7 @@ class SourceResult:
         return self.flaw is None
 
 
-class _Broken(Exception):  # noqa: N818 - carries a finding, is no error
+class _Broken(Exception):
     def __init__(self, part: str, sequence: int, offset: int, what: str) -> None:
         super().__init__(what)
         self.part, self.sequence, self.offset, self.what = part, sequence, offset, what
@@ -219,8 +219,8 @@ def _walk(seal: Seal, segment: StoredSegment, result: SourceResult, trust: Trust
             f"Records {seal.first_seq} to {seal.last_seq} are not the ones that "
             "were sealed (each is well formed, so which one was changed can't be told).",
         )
-    if bodies is not None and (extra := _next(bodies, seal.last_seq)):
-        raise _Broken("bodies", extra.sequence, extra.offset, "A body is stored that no record names.")
+    if bodies is not None:
+        _end_of_bodies(seal, segment, bodies)
     result.records += seal.last_seq - seal.first_seq + 1
     return head
 
@@ -253,20 +253,21 @@ def _meet(head: ChainHead, offset: int, trust: Trust, result: SourceResult) -> N
 
 
 def _bodies(seal: Seal, segment: StoredSegment) -> Iterator[Frame]:
-    """The frames of the Segment's bodies file, after its digest was checked lazily with the first one."""
+    """The frames of the Segment's bodies file, which is there exactly when the Seal names one."""
     if not seal.bodies_sha256:
         if segment.bodies is not None:
             raise _Broken("bodies", seal.first_seq, 0, "A bodies file is stored that was not sealed.")
         return iter(())
     if segment.bodies is None:
         raise _Broken("bodies", seal.first_seq, 0, "The bodies file is missing.")
-    return _sealed_frames(seal, segment.bodies)
+    return split_bodies(segment.bodies)
 
 
-def _sealed_frames(seal: Seal, data: bytes | memoryview) -> Iterator[Frame]:
-    yield from split_bodies(data)
-    # After the frames: a changed body is better named by its own record than by the whole file.
-    if not same_hash(hashlib.sha256(data).hexdigest(), seal.bodies_sha256):
+def _end_of_bodies(seal: Seal, segment: StoredSegment, bodies: Iterator[Frame]) -> None:
+    """Nothing is left over, and the file is the sealed one: last, since a record's own body names the place better."""
+    if extra := _next(bodies, seal.last_seq):
+        raise _Broken("bodies", extra.sequence, extra.offset, "A body is stored that no record names.")
+    if segment.bodies is not None and not same_hash(hashlib.sha256(segment.bodies).hexdigest(), seal.bodies_sha256):
         raise _Broken("bodies", seal.first_seq, 0, "The bodies file is not the one that was sealed.")
 
 
