@@ -36,8 +36,9 @@ Entry = tuple[Mapping[str, Any], bytes]
 def seal_file(seal: Mapping[str, Any], key: ec.EllipticCurvePrivateKey = KEY) -> bytes:
     """A signed Seal as stored."""
     signature = sign(TYPE, seal, key)
-    return json.dumps({"seal": dict(seal), "key_id": signature.key_id,
-                       "signature": to_base64(signature.value)}).encode()
+    return json.dumps(
+        {"seal": dict(seal), "key_id": signature.key_id, "signature": to_base64(signature.value)}
+    ).encode()
 
 
 @dataclass
@@ -57,14 +58,25 @@ class Recording:
         before, lines, bodies = self.head, b"", b""
         for header, ciphertext in entries:
             sequence = self.head.sequence + 1
-            text = line(sequence, {"source": self.source, "time": f"{self.day}T10:00:00.000Z", **header},
-                        sha256(ciphertext) if ciphertext else "")
+            text = line(
+                sequence,
+                {"source": self.source, "time": f"{self.day}T10:00:00.000Z", **header},
+                sha256(ciphertext) if ciphertext else "",
+            )
             self.head = extend(self.head, text)
             lines += text + b"\n"
             bodies += pack_body(sequence, ciphertext) if ciphertext else b""
-        seal = Seal(self.source, segment_id(self.source, before.sequence + 1), before.sequence + 1,
-                    self.head.sequence, before.hash, self.head.hash, sha256(lines),
-                    sha256(bodies) if bodies else "", f"{self.day}T12:00:00.000Z")
+        seal = Seal(
+            self.source,
+            segment_id(self.source, before.sequence + 1),
+            before.sequence + 1,
+            self.head.sequence,
+            before.hash,
+            self.head.hash,
+            sha256(lines),
+            sha256(bodies) if bodies else "",
+            f"{self.day}T12:00:00.000Z",
+        )
         stored = StoredSegment(seal.segment, seal_file(seal.to_json()), pack_lines(lines), bodies or None, self.day)
         self.segments.append(stored)
         return stored
@@ -74,8 +86,13 @@ def sample(source: str = "edge-1") -> Recording:
     """Three Segments of three records, some with bodies."""
     recording = Recording(source)
     for number in range(3):
-        recording.add([({"type": "command", "statement": f"update t set a = $1 -- {number}"}, b"cipher-%d" % number),
-                       ({"type": "hold", "rows": number}, b""), ({"type": "result", "outcome": "done"}, b"x" * 40)])
+        recording.add(
+            [
+                ({"type": "command", "statement": f"update t set a = $1 -- {number}"}, b"cipher-%d" % number),
+                ({"type": "hold", "rows": number}, b""),
+                ({"type": "result", "outcome": "done"}, b"x" * 40),
+            ]
+        )
     return recording
 
 
@@ -83,8 +100,11 @@ def store(folder: Path, *recordings: Recording) -> Path:
     """Write recordings in the embedded store's layout; returns the recordings folder."""
     for recording in recordings:
         for segment in recording.segments:
-            for kind, suffix, data in (("lines", ".jsonl.gz", segment.lines), ("bodies", ".bodies", segment.bodies),
-                                       ("seals", ".json", segment.seal)):
+            for kind, suffix, data in (
+                ("lines", ".jsonl.gz", segment.lines),
+                ("bodies", ".bodies", segment.bodies),
+                ("seals", ".json", segment.seal),
+            ):
                 if data is not None:
                     path = folder / kind / f"dt={segment.day}" / f"{segment.name}{suffix}"
                     path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,19 @@ def test_what_was_expected_is_accepted_whoever_approved() -> None:
         check(approval, sign(TYPE, approval.to_json(), KEY), EXPECTED, KEYS)
 
 
-@pytest.mark.parametrize("change", [
-    {"request_id": "req_" + "b" * 26}, {"edge_id": "edge-2"}, {"nonce": "1" * 32}, {"command_digest": "0" * 64},
-    {"requirement": "0" * 64}, {"chain_sequence": 8}, {"chain_hash": "0" * 64}], ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request_id": "req_" + "b" * 26},
+        {"edge_id": "edge-2"},
+        {"nonce": "1" * 32},
+        {"command_digest": "0" * 64},
+        {"requirement": "0" * 64},
+        {"chain_sequence": 8},
+        {"chain_hash": "0" * 64},
+    ],
+    ids=lambda change: next(iter(change)),
+)
 def test_a5_an_approval_for_anything_else_is_refused_though_signed(change: dict[str, Any]) -> None:
     approval = dataclasses.replace(EXPECTED, **change)
     with pytest.raises(Refused, match=next(iter(change))) as refusal:
@@ -53,8 +63,9 @@ def test_a_seal_key_cannot_approve() -> None:
     assert refusal.value.code == "untrusted_key"
 
 
-@pytest.mark.parametrize("change", [{"approvers": ()}, {"approvers": ("rob", "ann")}, {"approvers": ("rob", "rob")},
-                                    {"nonce": "0" * 31}])
+@pytest.mark.parametrize(
+    "change", [{"approvers": ()}, {"approvers": ("rob", "ann")}, {"approvers": ("rob", "rob")}, {"nonce": "0" * 31}]
+)
 def test_an_approval_without_approvers_or_a_full_nonce_cannot_be_built(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         dataclasses.replace(EXPECTED, **change)

@@ -15,8 +15,13 @@ CIPHER = encrypt(KEY, NONCE, "ses-1", 7, b"secret")
 
 def test_a_body_reads_back_at_its_place_only() -> None:
     assert decrypt(KEY, "ses-1", 7, CIPHER) == b"secret"
-    for session, sequence, data in (("ses-2", 7, CIPHER), ("ses-1", 8, CIPHER), ("ses-1", 7, CIPHER[:-1] + b"x"),
-                                    ("ses-1", 7, CIPHER[:20]), ("ses-1", 7, b"")):
+    for session, sequence, data in (
+        ("ses-2", 7, CIPHER),
+        ("ses-1", 8, CIPHER),
+        ("ses-1", 7, CIPHER[:-1] + b"x"),
+        ("ses-1", 7, CIPHER[:20]),
+        ("ses-1", 7, b""),
+    ):
         with pytest.raises(Refused):
             decrypt(KEY, session, sequence, data)
     with pytest.raises(Refused):

@@ -26,9 +26,19 @@ def keys(role: KeyRole = KeyRole.APPROVAL) -> dict[str, PublicKey]:
 
 def bundle(**changed: Any) -> Bundle:
     fields: dict[str, Any] = {
-        "edge_id": "edge-1", "revision": 5, "issued_at": 100, "not_after": 200, "targets": ["sample-db"],
-        "policies": "", "policy_revision": 1, "callers": [], "verifiers": [], "keys": [], "wrapping_key_id": "k",
-        "wrapping_key": "AA=="}
+        "edge_id": "edge-1",
+        "revision": 5,
+        "issued_at": 100,
+        "not_after": 200,
+        "targets": ["sample-db"],
+        "policies": "",
+        "policy_revision": 1,
+        "callers": [],
+        "verifiers": [],
+        "keys": [],
+        "wrapping_key_id": "k",
+        "wrapping_key": "AA==",
+    }
     return Bundle(**{**fields, **changed})
 
 
@@ -55,8 +65,11 @@ def test_a11_another_edge_s_bundle_is_refused_though_signed() -> None:
     assert refusal.value.code == "foreign_bundle"
 
 
-@pytest.mark.parametrize("head", [{"bundle_sha256": "0" * 64}, {"edge_id": "edge-2"}, {"revision": 6},
-                                  {"issued_at": 101}, {"not_after": 10**9}], ids=str)
+@pytest.mark.parametrize(
+    "head",
+    [{"bundle_sha256": "0" * 64}, {"edge_id": "edge-2"}, {"revision": 6}, {"issued_at": 101}, {"not_after": 10**9}],
+    ids=str,
+)
 def test_a_head_that_is_not_the_bundle_s_own_is_refused(head: dict[str, Any]) -> None:
     with pytest.raises(Refused) as refusal:
         open_bundle(signed(bundle(), **head), "edge-1", 0, keys())

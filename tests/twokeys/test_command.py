@@ -23,8 +23,12 @@ SETTING = Setting(**GOLDEN["setting"])
 def extended(**changed: Any) -> PostgresCommand:
     vector = GOLDEN["extended"]
     command = PostgresCommand(
-        QueryProtocol.EXTENDED, vector["text"].encode(), tuple(vector["types"]), tuple(vector["formats"]),
-        tuple(None if value is None else base64.b64decode(value) for value in vector["values"]))
+        QueryProtocol.EXTENDED,
+        vector["text"].encode(),
+        tuple(vector["types"]),
+        tuple(vector["formats"]),
+        tuple(None if value is None else base64.b64decode(value) for value in vector["values"]),
+    )
     return dataclasses.replace(command, **changed)
 
 
@@ -43,12 +47,20 @@ def test_golden_requirement() -> None:
     assert dataclasses.replace(decision, approvals=1).requirement != vector["digest"]
 
 
-@pytest.mark.parametrize("changed", [
-    {"text": b"update t set a = $1 where b = $2 or c = $3 -- \xc3\xbc "},
-    {"parameter_types": (23,)}, {"parameter_types": (23, 0, 0)}, {"parameter_types": (20, 0)},
-    {"parameter_formats": (0, 0, 0)}, {"parameter_values": (b"42", b"\0\0\0*", b"")},
-    {"parameter_values": (b"42 ", b"\0\0\0*", None)}, {"parameter_values": (None, b"\0\0\0*", b"42")},
-], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"text": b"update t set a = $1 where b = $2 or c = $3 -- \xc3\xbc "},
+        {"parameter_types": (23,)},
+        {"parameter_types": (23, 0, 0)},
+        {"parameter_types": (20, 0)},
+        {"parameter_formats": (0, 0, 0)},
+        {"parameter_values": (b"42", b"\0\0\0*", b"")},
+        {"parameter_values": (b"42 ", b"\0\0\0*", None)},
+        {"parameter_values": (None, b"\0\0\0*", b"42")},
+    ],
+    ids=str,
+)
 def test_w3_other_values_types_or_formats_have_another_digest(changed: dict[str, Any]) -> None:
     assert command_digest(extended(**changed), SETTING) != command_digest(extended(), SETTING)
 
@@ -62,7 +74,8 @@ def test_a5_another_place_or_caller_has_another_digest(field: str) -> None:
 def test_the_protocol_is_part_of_the_digest() -> None:
     simple = PostgresCommand(QueryProtocol.SIMPLE, b"select 1")
     assert command_digest(simple, SETTING) != command_digest(
-        PostgresCommand(QueryProtocol.EXTENDED, b"select 1"), SETTING)
+        PostgresCommand(QueryProtocol.EXTENDED, b"select 1"), SETTING
+    )
 
 
 @given(st.lists(st.none() | st.binary(max_size=4), max_size=4), st.lists(st.none() | st.binary(max_size=4), max_size=4))

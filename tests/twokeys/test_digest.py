@@ -25,8 +25,9 @@ from twokeys.errors import InvalidInput
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 LEAVES = st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | TEXTS
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-                      max_leaves=20)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=20
+)
 
 
 @pytest.mark.parametrize("vector", vectors("canonical"), ids=lambda vector: vector["name"])
@@ -49,9 +50,25 @@ def test_the_order_of_keys_changes_nothing(value: dict[str, Any], random: Any) -
     assert canonical(dict(items)) == canonical(value)
 
 
-@pytest.mark.parametrize("value", [
-    None, 1.0, float("nan"), b"bytes", {1, 2}, {1: "a"}, {None: "a"}, [None], MAX_INTEGER + 1, -MAX_INTEGER - 1,
-    "\ud800", {"\udfff": 1}, ["\ud83d"], object()])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        1.0,
+        float("nan"),
+        b"bytes",
+        {1, 2},
+        {1: "a"},
+        {None: "a"},
+        [None],
+        MAX_INTEGER + 1,
+        -MAX_INTEGER - 1,
+        "\ud800",
+        {"\udfff": 1},
+        ["\ud83d"],
+        object(),
+    ],
+)
 def test_what_has_no_spelling_is_refused(value: Any) -> None:
     with pytest.raises(InvalidInput):
         canonical(value)

@@ -48,11 +48,28 @@ def test_a_missing_or_additional_field_is_refused(name: str) -> None:
             EdgeCall.from_header(header(value))
 
 
-@pytest.mark.parametrize("change", [
-    {"edge_id": ["edge-1"]}, {"method": {}}, {"path": 1}, {"time": True}, {"time": "1"}, {"time": -1},
-    {"nonce": ["a"] * 32}, {"nonce": "A" * 32}, {"nonce": "a" * 31}, {"nonce": "a" * 32 + "\n"},
-    {"body_sha256": "x" * 64}, {"chain_sequence": "2"}, {"chain_sequence": -1}, {"chain_sequence": True},
-    {"chain_hash": [1]}, {"chain_hash": "0" * 63}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"edge_id": ["edge-1"]},
+        {"method": {}},
+        {"path": 1},
+        {"time": True},
+        {"time": "1"},
+        {"time": -1},
+        {"nonce": ["a"] * 32},
+        {"nonce": "A" * 32},
+        {"nonce": "a" * 31},
+        {"nonce": "a" * 32 + "\n"},
+        {"body_sha256": "x" * 64},
+        {"chain_sequence": "2"},
+        {"chain_sequence": -1},
+        {"chain_sequence": True},
+        {"chain_hash": [1]},
+        {"chain_hash": "0" * 63},
+    ],
+    ids=str,
+)
 def test_a_field_of_another_type_or_form_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         EdgeCall.from_header(header({**GOLDEN, **change}))

@@ -22,10 +22,26 @@ VALID: dict[type[Message], dict[str, Any]] = {
     messages.EnrolReply: {"edge_id": "edge-1", "keys": [{"key_id": "k"}]},
     messages.SignedBundle: {"bundle": "AA==", **SIGNED},
     messages.OpenRequest: {
-        "id": REQUEST, "target": "sample-db", "database": "shop", "session": "s1", "caller": "agent-7",
-        "caller_kind": "machine", "command_digest": HASH, "command_sha256": HASH, "command_bytes": 1,
-        "excerpt": "x", "statement": "x", "kind": "UPDATE", "protocol": "simple", "certain": True, "statements": 1,
-        "accesses": ["write:table:public.orders"], "requirement": HASH, "bundle": 1, "hold_seconds": 60},
+        "id": REQUEST,
+        "target": "sample-db",
+        "database": "shop",
+        "session": "s1",
+        "caller": "agent-7",
+        "caller_kind": "machine",
+        "command_digest": HASH,
+        "command_sha256": HASH,
+        "command_bytes": 1,
+        "excerpt": "x",
+        "statement": "x",
+        "kind": "UPDATE",
+        "protocol": "simple",
+        "certain": True,
+        "statements": 1,
+        "accesses": ["write:table:public.orders"],
+        "requirement": HASH,
+        "bundle": 1,
+        "hold_seconds": 60,
+    },
     messages.RequestStatus: {"id": REQUEST, "state": "pending"},
     messages.PollRequest: {"wait_seconds": 20},
     messages.PollReply: {},
@@ -38,18 +54,33 @@ VALID: dict[type[Message], dict[str, Any]] = {
     messages.UploadRequest: {"kind": "lines", "name": "edge-1-000000000001", "sha256": HASH, "length": 1},
     messages.UploadTicket: {},
     messages.SessionKey: {"wrapping_key_id": "k", "wrapped": "AA=="},
-    messages.SealRequest: {"first_seq": 1, "last_seq": 2, "previous_hash": HASH, "last_hash": HASH,
-                           "lines_sha256": HASH},
+    messages.SealRequest: {
+        "first_seq": 1,
+        "last_seq": 2,
+        "previous_hash": HASH,
+        "last_hash": HASH,
+        "lines_sha256": HASH,
+    },
     messages.SealReply: {"seal": {}, **SIGNED},
     CallerEntry: {"id": "agent-7", "kind": "machine"},
     Verifier: {"caller": "agent-7", "target": "sample-db", "verifier": "SCRAM-SHA-256$"},
     Issuer: {"issuer": "https://issuer.example", "jwks": {}},
-    Bundle: {"edge_id": "edge-1", "revision": 1, "issued_at": 1, "not_after": 2, "targets": [], "policies": "",
-             "policy_revision": 1, "callers": [], "verifiers": [], "keys": [], "wrapping_key_id": "k",
-             "wrapping_key": "AA=="},
+    Bundle: {
+        "edge_id": "edge-1",
+        "revision": 1,
+        "issued_at": 1,
+        "not_after": 2,
+        "targets": [],
+        "policies": "",
+        "policy_revision": 1,
+        "callers": [],
+        "verifiers": [],
+        "keys": [],
+        "wrapping_key_id": "k",
+        "wrapping_key": "AA==",
+    },
 }
-BOUNDED_BY_THE_WHOLE_ALONE = {
-    "SignedBundle.bundle", "UploadTicket.url", "Bundle.policies", "Bundle.wrapping_key"}
+BOUNDED_BY_THE_WHOLE_ALONE = {"SignedBundle.bundle", "UploadTicket.url", "Bundle.policies", "Bundle.wrapping_key"}
 """Texts without a limit of their own: only a control plane that the Edge pinned writes them."""
 
 KINDS = sorted(VALID, key=lambda kind: kind.__name__)
@@ -68,8 +99,20 @@ def violations(info: msgspec.inspect.Type) -> list[Any]:
     match info:
         case msgspec.inspect.StrType(pattern=str() as pattern):
             valid_empty = pattern.endswith("?\\Z")
-            return ["x\n", HASH + "\n", REQUEST + "\n", NONCE + "\n", "done\n", "lines\n", "machine\n", "../x",
-                    "x\0", "é", "x" * 200, *([] if valid_empty else [""])]
+            return [
+                "x\n",
+                HASH + "\n",
+                REQUEST + "\n",
+                NONCE + "\n",
+                "done\n",
+                "lines\n",
+                "machine\n",
+                "../x",
+                "x\0",
+                "é",
+                "x" * 200,
+                *([] if valid_empty else [""]),
+            ]
         case msgspec.inspect.StrType(max_length=int() as most):
             return ["x" * (most + 1)]
         case msgspec.inspect.IntType():
@@ -82,15 +125,17 @@ def violations(info: msgspec.inspect.Type) -> list[Any]:
             least: list[Any] = [[]] if info.min_length else []
             return [*inner, *least, *([["x"] * (info.max_length + 1)] if info.max_length else [])]
         case msgspec.inspect.UnionType(types=types):
-            return [one for each in types if not isinstance(each, msgspec.inspect.NoneType)
-                    for one in violations(each)]
+            return [one for each in types if not isinstance(each, msgspec.inspect.NoneType) for one in violations(each)]
         case _:
             return []
 
 
 def test_every_wire_body_is_in_this_table() -> None:
-    found = {kind for kind in vars(messages).values()
-             if isinstance(kind, type) and issubclass(kind, Message) and kind is not Message}
+    found = {
+        kind
+        for kind in vars(messages).values()
+        if isinstance(kind, type) and issubclass(kind, Message) and kind is not Message
+    }
     assert found <= set(VALID)
 
 
@@ -120,9 +165,13 @@ def test_every_field_refuses_what_is_over_its_limit(kind: type[Message]) -> None
 def test_a_text_without_a_limit_of_its_own_is_a_named_exception(kind: type[Message]) -> None:
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType)
-    loose = {f"{kind.__name__}.{field.name}" for field in info.fields
-             if isinstance(field.type, msgspec.inspect.StrType)
-             and field.type.max_length is None and field.type.pattern is None}
+    loose = {
+        f"{kind.__name__}.{field.name}"
+        for field in info.fields
+        if isinstance(field.type, msgspec.inspect.StrType)
+        and field.type.max_length is None
+        and field.type.pattern is None
+    }
     assert loose <= BOUNDED_BY_THE_WHOLE_ALONE
 
 
@@ -137,8 +186,20 @@ def test_an_oversize_body_is_refused_before_it_is_read() -> None:
     assert refusal.value.code == "too_large"
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"{} x", b"null", b'{"reason":"\\ud800"}', b"\xef\xbb\xbf{}",
-                                  b"[" * 100_000, b'{"reason":' + b"[" * 100_000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"{} x",
+        b"null",
+        b'{"reason":"\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"reason":' + b"[" * 100_000,
+    ],
+)
 def test_malformed_bodies_are_invalid_input(data: bytes) -> None:
     with pytest.raises(InvalidInput) as refusal:
         decode(messages.WithdrawRequest, data)

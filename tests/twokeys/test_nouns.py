@@ -22,7 +22,11 @@ def test_illegal_ids(text: str) -> None:
 
 def test_callers_that_make_no_sense_cannot_be_built() -> None:
     machine: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-        ("a b", "", ()), ("x", "a b", ()), ("x", "ann", ("b", "a")), ("x", "ann", ("a", "a")))
+        ("a b", "", ()),
+        ("x", "a b", ()),
+        ("x", "ann", ("b", "a")),
+        ("x", "ann", ("a", "a")),
+    )
     for caller_id, sponsor, groups in machine:
         with pytest.raises(InvalidInput):
             Caller(caller_id, CallerKind.MACHINE, sponsor, groups)

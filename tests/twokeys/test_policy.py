@@ -65,15 +65,22 @@ OBJECTS = {"a": Outcome.ALLOW, "h": Outcome.HOLD, "d": Outcome.DENY}
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.tuples(st.sampled_from(sorted(OBJECTS)), st.sampled_from([Effect.READ, Effect.WRITE])),
-                min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(OBJECTS)), st.sampled_from([Effect.READ, Effect.WRITE])),
+        min_size=1,
+        max_size=6,
+    )
+)
 def test_the_worst_object_wins(touched: list[tuple[str, Effect]]) -> None:
     accesses = [Access(ObjectRef(ObjectKind.TABLE, f"public.{name}"), effect) for name, effect in touched]
     decision = Policies(PER_OBJECT, 7).decide(AGENT, "db", touching(*accesses), "simple")
     assert decision.outcome is max(OBJECTS[name] for name, _ in touched)
     assert decision.revision == 7
-    assert decision.policies == {Outcome.ALLOW: ("t-allow",), Outcome.HOLD: ("t-hold",), Outcome.DENY: ()}[
-        decision.outcome]
+    assert (
+        decision.policies
+        == {Outcome.ALLOW: ("t-allow",), Outcome.HOLD: ("t-hold",), Outcome.DENY: ()}[decision.outcome]
+    )
     assert decision.approvals == (2 if decision.outcome is Outcome.HOLD else 1)
 
 
@@ -105,8 +112,9 @@ def test_unknown_asks_as_privileged() -> None:
 
 
 COMMAND_ACTIONS = ",".join(
-    f'Action::"{one}"' for one in ("read", "write", "ddl", "privileged", "requestRead", "requestWrite", "requestDdl",
-                                   "requestPrivileged"))
+    f'Action::"{one}"'
+    for one in ("read", "write", "ddl", "privileged", "requestRead", "requestWrite", "requestDdl", "requestPrivileged")
+)
 OVERFLOW = "when { context.statements + 9223372036854775807 > 0 }"
 
 
@@ -118,8 +126,11 @@ def test_a_policy_that_errors_at_evaluation_denies(effect: Effect, kind: str) ->
 
 
 def test_a_forbid_that_errors_on_approval_denies_it() -> None:
-    text = STARTER_TEXT + """@id("broken") forbid (principal, action == Action::"approve", resource)
+    text = (
+        STARTER_TEXT
+        + """@id("broken") forbid (principal, action == Action::"approve", resource)
         when { resource.excluded.contains(principal) || 9223372036854775807 + 1 > 0 };"""
+    )
     try:
         policies = Policies(text, 1)
     except InvalidInput:
@@ -131,14 +142,20 @@ def asked(requester: str = "agent-7", excluded: tuple[str, ...] = ()) -> Asked:
     return Asked("req_x", "db", requester, Effect.WRITE, frozenset(excluded))
 
 
-NEVER_CASES = list(itertools.product(
-    [CallerKind.PERSON, CallerKind.MACHINE], ["rob", "agent-7"], [(), ("rob",), ("agent-7",), ("rob", "eve")],
-    [STARTER_TEXT, PERMIT_ALL, STARTER_TEXT + PERMIT_ALL]))
+NEVER_CASES = list(
+    itertools.product(
+        [CallerKind.PERSON, CallerKind.MACHINE],
+        ["rob", "agent-7"],
+        [(), ("rob",), ("agent-7",), ("rob", "eve")],
+        [STARTER_TEXT, PERMIT_ALL, STARTER_TEXT + PERMIT_ALL],
+    )
+)
 
 
 @pytest.mark.parametrize(("kind", "requester", "excluded", "text"), NEVER_CASES)
 def test_a6_nevers_hold_whatever_policies_say(
-        kind: CallerKind, requester: str, excluded: tuple[str, ...], text: str) -> None:
+    kind: CallerKind, requester: str, excluded: tuple[str, ...], text: str
+) -> None:
     rob = Caller("rob", kind, groups=("owners", "reviewers"))
     may = kind is CallerKind.PERSON and requester != "rob" and "rob" not in excluded
     decision = Policies(text, 1).may_approve(rob, asked(requester, excluded))
@@ -177,24 +194,28 @@ def test_a_sensitive_read_says_so_and_a_denial_carries_advice() -> None:
         refuse_unless_allowed(refused, "write")
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    ("permit (principal, action, resource);", "no @id"),
-    ('@id("") permit (principal, action, resource);', "no @id"),
-    (PERMIT_ALL + PERMIT_ALL, "stands twice"),
-    ('@id("twokeys-x") permit (principal, action, resource);', "reserved"),
-    ('@id("a") @approvals("0") permit (principal, action, resource);', "@approvals"),
-    ('@id("a") @approvals("²") permit (principal, action, resource);', "@approvals"),
-    (f'@id("a") @approvals("{MAX_APPROVALS + 1}") permit (principal, action, resource);', "@approvals"),
-    ('@id("a") @sensitive("false") permit (principal, action, resource);', "@sensitive"),
-    ('@id("a") @aproovals("2") permit (principal, action, resource);', "unknown annotation"),
-    ('@id("a") permit (principal == ?principal, action, resource);', "template"),
-    ('@id("a") permit (principal, action == Action::"wirte", resource);', "wirte"),
-    ('@id("a") permit (principal, action, resource) when { context.nosuch };', "nosuch"),
-    ('@id("a") permit (principal, action, resource', ""),
-    ("not cedar", ""),
-    ("/" * (MAX_POLICY_BYTES + 1), "over"),
-    ("".join(f'@id("p{n}") permit (principal, action, resource);' for n in range(MAX_POLICIES + 1)), "over"),
-], ids=lambda value: value[:40])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("permit (principal, action, resource);", "no @id"),
+        ('@id("") permit (principal, action, resource);', "no @id"),
+        (PERMIT_ALL + PERMIT_ALL, "stands twice"),
+        ('@id("twokeys-x") permit (principal, action, resource);', "reserved"),
+        ('@id("a") @approvals("0") permit (principal, action, resource);', "@approvals"),
+        ('@id("a") @approvals("²") permit (principal, action, resource);', "@approvals"),
+        (f'@id("a") @approvals("{MAX_APPROVALS + 1}") permit (principal, action, resource);', "@approvals"),
+        ('@id("a") @sensitive("false") permit (principal, action, resource);', "@sensitive"),
+        ('@id("a") @aproovals("2") permit (principal, action, resource);', "unknown annotation"),
+        ('@id("a") permit (principal == ?principal, action, resource);', "template"),
+        ('@id("a") permit (principal, action == Action::"wirte", resource);', "wirte"),
+        ('@id("a") permit (principal, action, resource) when { context.nosuch };', "nosuch"),
+        ('@id("a") permit (principal, action, resource', ""),
+        ("not cedar", ""),
+        ("/" * (MAX_POLICY_BYTES + 1), "over"),
+        ("".join(f'@id("p{n}") permit (principal, action, resource);' for n in range(MAX_POLICIES + 1)), "over"),
+    ],
+    ids=lambda value: value[:40],
+)
 def test_a_policy_that_is_not_valid_is_not_taken_and_says_why(text: str, why: str) -> None:
     with pytest.raises(InvalidInput, match=why or None) as refusal:
         Policies(text, 1)
@@ -214,8 +235,9 @@ def test_a_policy_text_cannot_take_the_nevers_away() -> None:
         except InvalidInput:
             continue
         assert policies.may_approve(principal_for("rob", ()), asked("rob")).outcome is Outcome.DENY
-        assert policies.decide(UNSPONSORED, "db", touching(Access(ORDERS, Effect.WRITE)),
-                               "simple").outcome is Outcome.DENY
+        assert (
+            policies.decide(UNSPONSORED, "db", touching(Access(ORDERS, Effect.WRITE)), "simple").outcome is Outcome.DENY
+        )
 
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "a\0b", "é", "Ünïcode.täble", "a.b.c", ".", ""])

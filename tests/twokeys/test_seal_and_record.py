@@ -38,8 +38,8 @@ def test_a_changed_dropped_or_swapped_line_changes_the_head(lines: list[bytes], 
         return chain
 
     at = data.draw(st.integers(0, len(lines) - 1))
-    assert head(lines[:at] + lines[at + 1:]).hash != head(lines).hash
-    assert head([*lines[:at], lines[at] + b"x", *lines[at + 1:]]).hash != head(lines).hash
+    assert head(lines[:at] + lines[at + 1 :]).hash != head(lines).hash
+    assert head([*lines[:at], lines[at] + b"x", *lines[at + 1 :]]).hash != head(lines).hash
     assert head(lines[::-1]).hash != head(lines).hash or lines == lines[::-1]
 
 
@@ -61,8 +61,16 @@ def test_a_seal_reads_back() -> None:
 
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_a_seal_with_a_missing_mistyped_or_additional_field_is_refused(name: str) -> None:
-    changes: list[dict[str, Any]] = [{name: []}, {name: None}, {name: True}, {name: 1.0}, {name: ""}, {"extra": "x"},
-                                     {name: GOLDEN[name] * 2}, {name: str(GOLDEN[name]) + "\n"}]
+    changes: list[dict[str, Any]] = [
+        {name: []},
+        {name: None},
+        {name: True},
+        {name: 1.0},
+        {name: ""},
+        {"extra": "x"},
+        {name: GOLDEN[name] * 2},
+        {name: str(GOLDEN[name]) + "\n"},
+    ]
     for value in ({key: one for key, one in GOLDEN.items() if key != name}, *({**GOLDEN, **one} for one in changes)):
         if name == "last_seq" and value.get("last_seq") == 4:
             continue  # a longer segment is well formed; the lines will not fit it
@@ -70,9 +78,20 @@ def test_a_seal_with_a_missing_mistyped_or_additional_field_is_refused(name: str
             Seal.from_json(value)
 
 
-@pytest.mark.parametrize("change", [
-    {"segment": "edge-1-000000000002"}, {"segment": "../edge-1"}, {"source": "edge-2"}, {"first_seq": 0},
-    {"first_seq": 3}, {"last_seq": 0}, {"sealed_at": "2026-11-22"}, {"bodies_sha256": ""}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segment": "edge-1-000000000002"},
+        {"segment": "../edge-1"},
+        {"source": "edge-2"},
+        {"first_seq": 0},
+        {"first_seq": 3},
+        {"last_seq": 0},
+        {"sealed_at": "2026-11-22"},
+        {"bodies_sha256": ""},
+    ],
+    ids=str,
+)
 def test_a_seal_whose_parts_don_t_fit_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         Seal.from_json({**GOLDEN, **change})

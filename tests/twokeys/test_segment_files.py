@@ -27,7 +27,7 @@ def test_lines_read_back_with_their_offsets(lines: list[bytes]) -> None:
     data = b"".join(one + b"\n" for one in lines)
     found = list(split_lines(unpack_lines(pack_lines(data))))
     assert [one for _, one in found] == lines
-    assert all(data[offset:offset + len(one) + 1] == one + b"\n" for offset, one in found)
+    assert all(data[offset : offset + len(one) + 1] == one + b"\n" for offset, one in found)
     assert gzip.decompress(pack_lines(data)) == data
 
 
@@ -48,10 +48,21 @@ def test_a_bomb_is_refused_at_the_limit_and_not_unpacked() -> None:
             pass
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"\x1f\x8b", b"plain\n", gzip.compress(b"a\n", mtime=1), pack_lines(b"a\n") + b"x",
-    pack_lines(b"a\n") * 2, pack_lines(b"a\n")[:-1], pack_lines(b"a\n" * 100)[:-20],
-    pack_lines(b"a\n")[:10] + b"\xff" * 10, pack_lines(b"a\n")[:-8] + bytes(8)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x1f\x8b",
+        b"plain\n",
+        gzip.compress(b"a\n", mtime=1),
+        pack_lines(b"a\n") + b"x",
+        pack_lines(b"a\n") * 2,
+        pack_lines(b"a\n")[:-1],
+        pack_lines(b"a\n" * 100)[:-20],
+        pack_lines(b"a\n")[:10] + b"\xff" * 10,
+        pack_lines(b"a\n")[:-8] + bytes(8),
+    ],
+)
 def test_what_is_no_single_plain_member_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
         list(unpack_lines(data))
@@ -83,10 +94,19 @@ def test_nothing_but_malformed_escapes(data: bytes) -> None:
             continue
 
 
-@pytest.mark.parametrize("data", [
-    b"x", pack_body(1, b"ab")[:-1], pack_body(2, b"a") + pack_body(1, b"a"), pack_body(1, b"a") * 2,
-    struct.pack(">QI", 1, 0), struct.pack(">QI", 1, MAX_BODY_BYTES + 1), pack_body(0, b"a"),
-    struct.pack(">QI", 1, 0xFFFFFFFF) + b"a"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x",
+        pack_body(1, b"ab")[:-1],
+        pack_body(2, b"a") + pack_body(1, b"a"),
+        pack_body(1, b"a") * 2,
+        struct.pack(">QI", 1, 0),
+        struct.pack(">QI", 1, MAX_BODY_BYTES + 1),
+        pack_body(0, b"a"),
+        struct.pack(">QI", 1, 0xFFFFFFFF) + b"a",
+    ],
+)
 def test_w1_a_frame_cut_short_or_out_of_order_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
         list(split_bodies(data))

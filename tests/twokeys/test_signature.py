@@ -51,8 +51,10 @@ def test_a5_a_signature_of_one_type_or_role_is_none_of_another(vector: dict[str,
 def test_every_changed_byte_of_a_signature_breaks_it() -> None:
     signature = sign("approval", {"a": 1}, KEY)
     verify("approval", KeyRole.APPROVAL, {"a": 1}, signature, {PUBLIC.key_id: PUBLIC})
-    changed = [signature.value[:at] + bytes([signature.value[at] ^ 1]) + signature.value[at + 1:]
-               for at in range(len(signature.value))]
+    changed = [
+        signature.value[:at] + bytes([signature.value[at] ^ 1]) + signature.value[at + 1 :]
+        for at in range(len(signature.value))
+    ]
     for value in [*changed, b"", signature.value[:-1], signature.value + b"\0", b"\0" * (MAX_SIGNATURE_BYTES + 1)]:
         with pytest.raises(Refused):
             verify("approval", KeyRole.APPROVAL, {"a": 1}, Signature(PUBLIC.key_id, value), {PUBLIC.key_id: PUBLIC})
@@ -66,23 +68,31 @@ def test_an_unknown_key_is_not_trusted_even_when_its_signature_holds() -> None:
             verify("approval", KeyRole.APPROVAL, {"a": 1}, claimed, {PUBLIC.key_id: PUBLIC})
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"0\0", b"not a key",
-    der(ec.generate_private_key(ec.SECP384R1()).public_key()),
-    der(ec.generate_private_key(ec.SECP256K1()).public_key()),
-    der(ed25519.Ed25519PrivateKey.generate().public_key()),
-    der(rsa.generate_private_key(65537, 2048).public_key()),
-    PUBLIC.der.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030109")),
-    PUBLIC.der.replace(bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3c0201")),
-    PUBLIC.der[:-1], PUBLIC.der[:-1] + bytes([PUBLIC.der[-1] ^ 1]),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"0\0",
+        b"not a key",
+        der(ec.generate_private_key(ec.SECP384R1()).public_key()),
+        der(ec.generate_private_key(ec.SECP256K1()).public_key()),
+        der(ed25519.Ed25519PrivateKey.generate().public_key()),
+        der(rsa.generate_private_key(65537, 2048).public_key()),
+        PUBLIC.der.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030109")),
+        PUBLIC.der.replace(bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3c0201")),
+        PUBLIC.der[:-1],
+        PUBLIC.der[:-1] + bytes([PUBLIC.der[-1] ^ 1]),
+    ],
+)
 def test_what_is_no_key_on_p256_is_refused_and_nothing_else_escapes(data: bytes) -> None:
     with pytest.raises(InvalidInput):
         PublicKey.from_der(data, KeyRole.SEAL)
 
 
-@pytest.mark.parametrize("change", [
-    {"key_id": "0" * 32}, {"role": "owner"}, {"der": "!"}, {"der": to_base64(b"x")}, {"key_id": None}, {"der": None}])
+@pytest.mark.parametrize(
+    "change",
+    [{"key_id": "0" * 32}, {"role": "owner"}, {"der": "!"}, {"der": to_base64(b"x")}, {"key_id": None}, {"der": None}],
+)
 def test_a_malformed_key_is_refused(change: dict[str, Any]) -> None:
     value = {**PUBLIC.to_json(), **change}
     with pytest.raises(InvalidInput):

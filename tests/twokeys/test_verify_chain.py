@@ -31,7 +31,7 @@ def flaw(segments: Segments, trust: Trust = TRUST, source: str = "edge-1") -> Fl
 
 
 def change(segments: Segments, at: int, **changed: Any) -> Segments:
-    return [*segments[:at], dataclasses.replace(segments[at], **changed), *segments[at + 1:]]
+    return [*segments[:at], dataclasses.replace(segments[at], **changed), *segments[at + 1 :]]
 
 
 def relined(segments: Segments, at: int, edit: Callable[[bytes], bytes]) -> Segments:
@@ -64,7 +64,7 @@ def test_every_changed_byte_of_the_records_is_found_in_its_segment() -> None:
     segments = sample().segments
     data = gzip.decompress(segments[1].lines or b"")
     for at in range(len(data)):
-        edited = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+        edited = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
         found = flaw(change(segments, 1, lines=pack_lines(edited)))
         assert (found.segment, found.part) in {(segments[1].name, "lines"), (segments[1].name, "bodies")}
         assert 4 <= found.sequence <= 6
@@ -77,7 +77,7 @@ def test_every_changed_byte_of_the_stored_files_is_found_or_changes_no_record() 
         data = bytes(getattr(segments[1], part))
         for at in range(len(data)):
             for bit in (0x01, 0x80):
-                edited = data[:at] + bytes([data[at] ^ bit]) + data[at + 1:]
+                edited = data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
                 result = verified(change(segments, 1, **{part: edited}))
                 if result.whole:
                     # Two advisory bytes of gzip's header, and the bits that pad deflate's last byte.
@@ -102,7 +102,7 @@ def test_the_place_is_told_where_a_line_betrays_it() -> None:
 @pytest.mark.parametrize("drop", [0, 1])
 def test_a_missing_segment_is_found(drop: int) -> None:
     segments = sample().segments
-    found = flaw(segments[:drop] + segments[drop + 1:])
+    found = flaw(segments[:drop] + segments[drop + 1 :])
     assert f"Records {drop * 3 + 1} to {drop * 3 + 3} are missing" in found.what
 
 
@@ -146,9 +146,18 @@ def test_segments_and_seals_of_another_chain_do_not_fit() -> None:
     assert "sealed twice" in flaw([segments[0], segments[0]]).what
 
 
-@pytest.mark.parametrize("fields", [
-    {"last_hash": "0" * 64}, {"lines_sha256": "0" * 64}, {"bodies_sha256": "0" * 64}, {"previous_hash": "0" * 64},
-    {"last_seq": 7}, {"last_seq": 5}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"last_hash": "0" * 64},
+        {"lines_sha256": "0" * 64},
+        {"bodies_sha256": "0" * 64},
+        {"previous_hash": "0" * 64},
+        {"last_seq": 7},
+        {"last_seq": 5},
+    ],
+    ids=str,
+)
 def test_a_seal_that_was_signed_over_something_else_is_found(fields: dict[str, Any]) -> None:
     assert flaw(resealed(sample().segments, 1, **fields)).segment == "edge-1-000000000004"
 
@@ -164,9 +173,21 @@ def test_only_a_pinned_seal_key_seals() -> None:
     assert "does not hold" in flaw(change(segments, 0, seal=(segments[0].seal or b"").replace(b"12:00", b"13:00"))).what
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"{}", b"[]", b"null", b"\xff", b"[" * 10_000, b'{"seal":{},"key_id":"a","signature":"AA=="}', b"x" * 20_000,
-    b'{"seal":1,"key_id":"a","signature":"AA=="}', b'{"seal":{},"seal":{},"key_id":"a","signature":"AA=="}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 10_000,
+        b'{"seal":{},"key_id":"a","signature":"AA=="}',
+        b"x" * 20_000,
+        b'{"seal":1,"key_id":"a","signature":"AA=="}',
+        b'{"seal":{},"seal":{},"key_id":"a","signature":"AA=="}',
+    ],
+)
 def test_a_malformed_seal_file_is_a_flaw_and_no_crash(data: bytes) -> None:
     assert flaw(change(sample().segments, 1, seal=data)).part == "seal"
 
@@ -181,8 +202,13 @@ def test_bodies_are_the_ones_the_records_name() -> None:
     segments = sample().segments
     first, second = pack_body(4, b"cipher-1"), pack_body(6, b"x" * 40)
     assert segments[1].bodies == first + second
-    for bodies, sequence in ((first, 6), (second, 4), (first + pack_body(6, b"y" * 40), 6),
-                             (first + pack_body(5, b"z") + second, 6), (first + second + pack_body(7, b"z"), 7)):
+    for bodies, sequence in (
+        (first, 6),
+        (second, 4),
+        (first + pack_body(6, b"y" * 40), 6),
+        (first + pack_body(5, b"z") + second, 6),
+        (first + second + pack_body(7, b"z"), 7),
+    ):
         found = flaw(change(segments, 1, bodies=bodies))
         assert (found.part, found.sequence) == ("bodies", sequence)
     bare = Recording()
@@ -200,8 +226,21 @@ def test_a_record_of_another_source_is_found() -> None:
     assert "another source" in flaw(recording.segments).what
 
 
-@pytest.mark.parametrize("text", [b"{", b"[]", b"1", b'{"seq":1.0}', b'{"seq":true}', b'{"seq":NaN}', b"\xff", b"",
-                                  b'{"seq":' + b"9" * 5000 + b"}", b"[" * 60_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{",
+        b"[]",
+        b"1",
+        b'{"seq":1.0}',
+        b'{"seq":true}',
+        b'{"seq":NaN}',
+        b"\xff",
+        b"",
+        b'{"seq":' + b"9" * 5000 + b"}",
+        b"[" * 60_000,
+    ],
+)
 def test_a_malformed_record_is_a_flaw_and_no_crash(text: bytes) -> None:
     found = flaw(relined(sample().segments, 0, lambda data: text + b"\n" + data))
     assert (found.part, found.sequence, found.offset) == ("lines", 1, 0)
