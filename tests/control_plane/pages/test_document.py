@@ -1,0 +1,74 @@
+"""The parts of a Document hold the whole Command."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control_plane.chalicelib.pages.document import MAX_COMMAND_BYTES, PART_ROWS, Document, lay_out
+from tests.control_plane.pages.samples import blob
+from twokeys.errors import InvalidInput
+
+
+def shown(document: Document) -> str:
+    return "".join(
+        ("" if row.kind == "more" else "\n") + "".join(span.text for span in row.spans)
+        for part in document.parts
+        for row in part.rows
+    )[1:]
+
+
+@given(st.text(alphabet=st.sampled_from("abc;'\n é"), max_size=400))
+def test_every_character_of_the_text_is_shown(text: str) -> None:
+    if "     " in text or "\n\n\n\n" in text:
+        text = text.replace(" ", "_").replace("\n\n", "\n-")
+    assert shown(lay_out(blob(text))) == text
+
+
+def test_a4_a_long_statement_is_paged_and_its_tail_is_there() -> None:
+    text = "SELECT 1;\n" * 5000 + "DROP TABLE audit;"
+    document = lay_out(blob(text))
+    assert len(document.parts) > 10
+    assert all(len(part.rows) <= PART_ROWS for part in document.parts)
+    assert shown(document) == text
+    assert [document.part_at(part.offset) for part in document.parts] == list(document.parts)
+
+
+def test_a4_one_endless_line_is_paged_too() -> None:
+    text = "x" * 100_000 + "tail"
+    document = lay_out(blob(text))
+    assert shown(document) == text and document.lines == 1
+
+
+def test_a4_empty_lines_cannot_push_the_tail_out_of_sight() -> None:
+    rows = lay_out(blob("a" + "\n" * 900 + "DROP")).parts[0].rows
+    assert [row.kind for row in rows] == ["line", "gap", "line"]
+    assert rows[1].spans[0].text == "899 empty lines"
+    assert rows[2].number == 901
+
+
+def test_values_are_shown_after_the_text() -> None:
+    document = lay_out(blob("SELECT $1, $2", (25, 23), (0, 1), (b"two\nlines", None)))
+    assert shown(document).split("\n") == ["SELECT $1, $2", "Values (2)", "$1text", "two", "lines", "$2integer", "NULL"]
+
+
+def test_a4_hiding_characters_and_imitations_are_hinted_at() -> None:
+    hints = lay_out(blob("UPDATE \u043erders -- \u202e")).hints
+    assert "Cyrillic" in hints[0] and "hide or move" in hints[1]
+
+
+@pytest.mark.parametrize("bad", [b"", b"{}", b"[]", b'{"kind":"other","text":""}', b"\xff", b"[" * 100_000])
+def test_what_is_no_command_is_not_shown(bad: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        lay_out(bad)
+
+
+def test_what_is_too_long_to_read_is_not_shown() -> None:
+    with pytest.raises(InvalidInput, match="can't be approved"):
+        lay_out(b" " * (MAX_COMMAND_BYTES + 1))
+
+
+def test_an_offset_between_parts_is_refused() -> None:
+    with pytest.raises(InvalidInput):
+        lay_out(blob("a\nb")).part_at(1)
