@@ -23,7 +23,7 @@ from twokeys.errors import InvalidInput
 Span = tuple[int, int, int]
 """Type byte, start of the message (its type byte), end (one after its last byte)."""
 
-_LENGTH: Final = struct.Struct("!I").unpack_from
+_HEADER: Final = struct.Struct("!BI").unpack_from
 
 
 class Splitter:
@@ -82,10 +82,9 @@ class Splitter:
 
     def _walk(self, data: bytes) -> list[Span]:
         found: list[Span] = []
-        limits, at, size = self._limits, 0, len(data)
+        limits, header, at, size = self._limits, _HEADER, 0, len(data)
         while at + HEADER_BYTES <= size:
-            kind = data[at]
-            length = _LENGTH(data, at + 1)[0]
+            kind, length = header(data, at)
             if not 4 <= length <= limits[kind]:
                 raise self._refuse(kind, length)
             end = at + 1 + length
@@ -102,41 +101,32 @@ class Splitter:
 
     def _walk_streamed(self, data: bytes) -> list[Span]:
         found: list[Span] = []
-        limits, streamed, at, size = self._limits, self._streamed, 0, len(data)
-        run = -1
-        run_kind = self._streaming
-        if self._remaining:
-            run, at = 0, min(self._remaining, size)
-            self._remaining -= at
+        limits, header, streamed, size = self._limits, _HEADER, self._streamed, len(data)
+        at = min(self._remaining, size)
+        self._remaining -= at
+        run, run_kind = 0, self._streaming if at else -1
         while at + HEADER_BYTES <= size:
-            kind = data[at]
-            length = _LENGTH(data, at + 1)[0]
+            kind, length = header(data, at)
             if not 4 <= length <= limits[kind]:
                 raise self._refuse(kind, length)
-            end = at + 1 + length
-            if kind in streamed:
-                if run >= 0 and kind != run_kind:
+            if kind != run_kind:
+                if run_kind >= 0:
                     found.append((run_kind, run, at))
-                    run = -1
-                if run < 0:
-                    run, run_kind = at, kind
-                if end > size:
-                    self._remaining, self._streaming = end - size, kind
-                    end = size
-            else:
-                if run >= 0:
-                    found.append((run_kind, run, at))
-                    run = -1
-                if end > size:
-                    self._wanted = end - at
-                    self._partial += memoryview(data)[at:]
-                    return found
-                found.append((kind, at, end))
-            at = end
-        if run >= 0 and at > run:
+                run, run_kind = at, kind if kind in streamed else -1
+            at += length + 1
+            if run_kind < 0:
+                if at > size:
+                    at = run
+                    self._wanted = length + 1
+                    break
+                found.append((kind, run, at))
+        else:
+            self._wanted = HEADER_BYTES
+        if at > size:
+            self._remaining, self._streaming, at = at - size, run_kind, size
+        if run_kind >= 0:
             found.append((run_kind, run, at))
         if at < size:
-            self._wanted = HEADER_BYTES
             self._partial += memoryview(data)[at:]
         return found
 
