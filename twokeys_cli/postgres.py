@@ -22,7 +22,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 from twokeys.errors import InvalidInput, Unavailable
 from twokeys_cli.reach import give, passable_by, reachable_by
@@ -218,7 +217,14 @@ class PostgresServer:
         command += [f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         command += [] if sync else ["--no-sync"]
         said = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, check=False, cwd=self.directory, **_as_user(maker)
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.directory,
+            user=maker,
+            group=maker,
+            extra_groups=None if maker is None else [],
         )
         password_file.unlink()
         if said.returncode != 0:
@@ -258,7 +264,9 @@ class PostgresServer:
                 stderr=log,
                 cwd=self.directory,
                 start_new_session=True,
-                **_as_user(self.uid),
+                user=self.uid,
+                group=self.uid,
+                extra_groups=None if self.uid is None else [],
             )
         try:
             wait_ready(self.data, self.port, self.process)
@@ -320,8 +328,7 @@ def wait_ready(data: Path, port: int, process: subprocess.Popen[bytes], seconds:
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        # Both: somebody else's server may answer at the port.
-        if _says_ready(data, process.pid) and asks_for_password(port):
+        if is_ready(data, port, process.pid):
             return
         try:
             code = process.wait(PROBE_INTERVAL_SECONDS)
@@ -329,6 +336,12 @@ def wait_ready(data: Path, port: int, process: subprocess.Popen[bytes], seconds:
             continue
         raise Unavailable(f"PostgreSQL ended with exit code {code} before it was ready.", code="postgres_ended")
     raise Unavailable(f"PostgreSQL was not ready after {seconds:.0f} s.", code="postgres_not_ready")
+
+
+def is_ready(data: Path, port: int, pid: int) -> bool:
+    """Whether the server `pid` over `data` asks a client at 127.0.0.1:`port` for its password now."""
+    # Both: somebody else's server may answer at the port.
+    return _says_ready(data, pid) and asks_for_password(port)
 
 
 def asks_for_password(port: int) -> bool:
@@ -353,16 +366,6 @@ def _says_ready(data: Path, pid: int) -> bool:
     except OSError:
         return False
     return lines[0] == str(pid) and any(line.strip() == "ready" for line in lines[7:])
-
-
-class _User(TypedDict, total=False):
-    user: int
-    group: int
-    extra_groups: list[int]
-
-
-def _as_user(uid: int | None) -> _User:
-    return {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
 
 
 def _named_user(uid: int) -> int:

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from twokeys_cli.postgres import PostgresServer
 
-DATABASE = "shop"
+DATABASE = "sample"
 """The sample database's name."""
 EDGE_ROLE = "twokeys_edge"
 """The login of the Edge at the sample database: reads and writes rows, owns nothing, creates nothing."""
