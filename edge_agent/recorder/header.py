@@ -1,0 +1,99 @@
+"""A Record's plain header: checked against the audit schema, and spelled canonically, in about two microseconds.
+
+`twokeys.digest.canonical` is the definition; here the same bytes come from orjson, which sorts by code points. The
+keys are column names, plain ASCII, for which that is RFC 8785's order too. A test proves both alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from twokeys.digest import MAX_INTEGER
+from twokeys.errors import InvalidInput
+from twokeys.record import MAX_LINE_BYTES
+from twokeys.tables import RECORDS, ColumnType
+
+OWN_FIELDS: Final = frozenset({"seq", "source", "time", "body_sha256"})
+"""What the journal itself writes; nobody else may."""
+
+SHORTENED_TEXT: Final = 2048
+"""Characters left of each text of a header that was too long."""
+
+SHORTENED_LIST: Final = 32
+"""Items left of each list of such a header; the whole is in the encrypted body, and the digests cover it."""
+
+_OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_TYPES: Final = {column.name: column.type for column in RECORDS.columns if column.name not in OWN_FIELDS}
+
+
+def check(header: Mapping[str, object]) -> None:
+    """Raise InvalidInput unless every field is a column of `records`, of its type, and there is a type."""
+    for name, value in header.items():
+        match _TYPES.get(name):
+            case ColumnType.TEXT:
+                right = isinstance(value, str)
+            case ColumnType.INTEGER:
+                right = type(value) is int and 0 <= value <= MAX_INTEGER
+            case ColumnType.BOOLEAN:
+                right = type(value) is bool
+            case ColumnType.TEXT_LIST:
+                right = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+            case None:
+                right = False
+        if not right:
+            raise InvalidInput(f"A record's field {name!r} is unknown, the journal's own, or of a wrong type.",
+                               not_done="It was not recorded.", code="bad_header")
+    if not header.get("type"):
+        raise InvalidInput("A record has no type.", not_done="It was not recorded.", code="bad_header")
+
+
+def spell(header: Mapping[str, object], own: Mapping[str, object]) -> bytes:
+    """The canonical line of a checked header and the journal's own fields; a long one is shortened.
+
+    Raises:
+        InvalidInput: when a text is not Unicode, or it is too long even then.
+    """
+    line = _dumps({**header, **own})
+    if len(line) > MAX_LINE_BYTES:
+        line = _dumps({**{name: _shorter(value) for name, value in header.items()}, **own})
+        if len(line) > MAX_LINE_BYTES:
+            raise InvalidInput("A record's header is too long.", not_done="It was not recorded.", code="bad_header")
+    return line
+
+
+def _dumps(value: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"A record's header can't be written ({error}).", not_done="It was not recorded.",
+                           code="bad_header") from error
+
+
+def _shorter(value: Any) -> object:
+    if isinstance(value, str):
+        return value if len(value) <= SHORTENED_TEXT else value[:SHORTENED_TEXT] + " …"
+    if isinstance(value, list | tuple):
+        kept = [item[:SHORTENED_TEXT // 8] for item in value[:SHORTENED_LIST]]
+        return kept if len(value) <= SHORTENED_LIST else [*kept, f"… and {len(value) - SHORTENED_LIST} more"]
+    return value
+
+
+class TimeText:
+    """Milliseconds since the epoch as ISO 8601 UTC text; the second's part is remembered."""
+
+    __slots__ = ("_second", "_text")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def __call__(self, milliseconds: int) -> str:
+        """For example ``2026-11-22T20:00:00.000Z``."""
+        second, rest = divmod(milliseconds, 1000)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._text}.{rest:03d}Z"
