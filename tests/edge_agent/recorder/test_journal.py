@@ -262,6 +262,6 @@ def test_a_long_header_is_shortened_and_never_keeps_a_refusal_off_the_record(tmp
     journal.append({**READ, "objects": [f"write:table:public.t{number}" * 8 for number in range(1000)],
                     "statement": "\x01" * 8192, "reason": "é" * 30_000})
     value = json.loads(lines_in(tmp_path)[0])
-    assert value["objects"][-1] == "… and 968 more"
+    assert value["objects"][-1] == "… and 984 more"
     assert value["statement"].endswith(" …") and value["reason"].endswith(" …")
     shut(journal)
