@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from control_plane.chalicelib.adapters.embedded import audit_child, audit_sql
@@ -141,7 +142,7 @@ REFUSED = [
 
 
 @pytest.fixture(scope="module")
-def connection(recordings: Path) -> audit_child.duckdb.DuckDBPyConnection:
+def connection(recordings: Path) -> duckdb.DuckDBPyConnection:
     """A loaded and locked connection in this process, for what needs no process of its own."""
     found = audit_child._connect(256)
     audit_child._load(found, {"recordings": str(recordings), "tables": audit_sql._tables(recordings, Days())})
@@ -150,10 +151,8 @@ def connection(recordings: Path) -> audit_child.duckdb.DuckDBPyConnection:
 
 
 @pytest.mark.parametrize("sql", REFUSED)
-def test_what_is_no_select_over_the_tables_is_refused(
-    connection: audit_child.duckdb.DuckDBPyConnection, sql: str
-) -> None:
-    with pytest.raises((audit_child.RefusedError, audit_child.duckdb.ParserException, audit_child.duckdb.Error)):
+def test_what_is_no_select_over_the_tables_is_refused(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    with pytest.raises((audit_child.RefusedError, duckdb.ParserException, duckdb.Error)):
         audit_child.judge(connection, sql, {"records", "seals"})
         connection.execute(f"SELECT * FROM ({sql}) LIMIT 0")  # getenv is refused by its absence
 
@@ -169,19 +168,17 @@ def test_a_refusal_reads_nothing_changes_nothing_and_says_why(recordings: Path, 
 
 
 @pytest.mark.parametrize("sql", REFUSED[:13])
-def test_files_stay_closed_when_the_judge_is_asleep(
-    connection: audit_child.duckdb.DuckDBPyConnection, sql: str
-) -> None:
+def test_files_stay_closed_when_the_judge_is_asleep(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """The second wall: DuckDB's own lock, when the judge lets everything through."""
-    with pytest.raises(audit_child.duckdb.Error):
+    with pytest.raises(duckdb.Error):
         connection.execute(sql)
-    with pytest.raises(audit_child.duckdb.Error):
+    with pytest.raises(duckdb.Error):
         connection.execute("SET enable_external_access = true")
 
 
-def test_a_read_only_transaction_is_the_third_wall(connection: audit_child.duckdb.DuckDBPyConnection) -> None:
+def test_a_read_only_transaction_is_the_third_wall(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("BEGIN TRANSACTION READ ONLY")
-    with pytest.raises(audit_child.duckdb.TransactionException):
+    with pytest.raises(duckdb.TransactionException):
         connection.execute("WITH x AS (DELETE FROM records RETURNING *) SELECT * FROM x")
     connection.execute("ROLLBACK")
 

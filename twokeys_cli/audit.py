@@ -1,0 +1,227 @@
+"""`twokeys audit`: query the records, replay a session, prove that nothing is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from twokeys.errors import InvalidInput
+from twokeys.signature import PublicKey
+from twokeys.tables import TABLES
+from twokeys.verify_chain import SourceResult, StoredSegment, Trust, verify_source
+from twokeys_cli import output
+from twokeys_cli.audit_show import show
+from twokeys_cli.recordings import Found, read_keys, recordings_in, scan, segments
+
+_HEAD: Final = re.compile(
+    r"(?:(?P<source>[A-Za-z0-9][A-Za-z0-9._@+-]*)=)?(?P<sequence>\d{1,15}):(?P<hash>[0-9a-f]{64})"
+)
+
+
+@click.group()
+def audit() -> None:
+    """Query, replay and verify what was recorded.
+
+    \b
+    twokeys audit tables                                    the tables and columns
+    twokeys audit query "SELECT * FROM records LIMIT 10"    ask anything
+    twokeys audit show SESSION                              replay one session
+    twokeys audit verify                                    prove that nothing is missing or changed
+    """
+
+
+audit.add_command(show)
+
+
+def where(command: Any) -> Any:
+    """The options that say where recordings are."""
+    for option in (
+        click.option("--folder", type=click.Path(path_type=Path), help="A recordings folder, for example a copy."),
+        click.option("--state", type=click.Path(path_type=Path), help="A state folder of `twokeys up`."),
+    ):
+        command = option(command)
+    return command
+
+
+def find(state: Path | None, folder: Path | None) -> Path:
+    """The recordings folder that the options name, or the one `twokeys up` uses here."""
+    if state and folder:
+        raise click.UsageError("--state and --folder name two places; give one.")
+    if folder:
+        return recordings_in(folder)
+    if state:
+        return recordings_in(state)
+    from twokeys_cli.state import default_path
+
+    return recordings_in(default_path(Path.cwd()))
+
+
+@audit.command()
+def tables() -> None:
+    """Print the tables, their columns and what each column says."""
+    console = output.console()
+    for one in TABLES:
+        rows = [(column.name, column.type.value, column.comment) for column in one.columns]
+        rows.append((one.partition, "text", "The day of the seal, YYYY-MM-DD; --since and --until load by it."))
+        console.print(output.table(("column", "type", "what it says"), rows, f"{one.name}: {one.comment}"))
+        console.print()
+
+
+@audit.command()
+@click.argument("sql")
+@where
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
+@click.option("--since", default="", metavar="YYYY-MM-DD", help="Load no record sealed before this day.")
+@click.option("--until", default="", metavar="YYYY-MM-DD", help="Load no record sealed after this day.")
+@click.option("--rows", default=10_000, show_default=True, help="Most rows to print.")
+@click.option("--seconds", default=60, show_default=True, help="Longest run.")
+@click.option("--memory", default=1024, show_default=True, help="Most megabytes to use; the tables are held in memory.")
+def query(sql: str, state: Path | None, folder: Path | None, form: str, params: tuple[str, ...], **limits: Any) -> None:
+    """Run one SELECT over the records (DuckDB's SQL). Nothing but these tables can be reached, and nothing changed.
+
+    \b
+    Who wrote to orders, and who approved it?
+      twokeys audit query "SELECT time, caller, person, outcome FROM records
+                           WHERE list_contains(objects, 'write:table:public.orders') ORDER BY time"
+    What was asked by one caller? Values go into --param, never into the text:
+      twokeys audit query "SELECT time, statement, outcome FROM records WHERE caller = $who" --param who=agent-7
+    """
+    # Only this command needs DuckDB and the control plane's package.
+    from control_plane.chalicelib.adapters.embedded import audit_sql
+
+    if bad := [one for one in params if "=" not in one]:
+        raise click.BadParameter(f"{bad[0]!r} is not NAME=VALUE", param_hint="--param")
+    answer = audit_sql.query(
+        find(state, folder),
+        sql,
+        dict(one.split("=", 1) for one in params),
+        audit_sql.Days(limits["since"], limits["until"]),
+        audit_sql.QueryLimits(seconds=limits["seconds"], memory_megabytes=limits["memory"], rows=limits["rows"]),
+    )
+    match form:
+        case "json":
+            output.write(output.as_json(answer.columns, answer.rows))
+        case "csv":
+            output.write(output.as_csv(answer.columns, answer.rows))
+        case _:
+            output.console().print(output.table(answer.columns, answer.rows))
+    if answer.truncated:
+        click.echo(f"Cut after {len(answer.rows)} rows: there are more. Try --rows, or ask for less.", err=True)
+
+
+@audit.command()
+@where
+@click.option("--keys", type=click.Path(path_type=Path), help="Public keys to trust; default: the folder's keys.json.")
+@click.option("--head", "heads", multiple=True, metavar="[SOURCE=]SEQ:HASH", help="A head printed by an earlier run.")
+@click.option("--heads", "heads_file", type=click.Path(path_type=Path), help="A file of heads, one a line.")
+@click.option("--without-bodies", is_flag=True, help="For a copy that has only lines and seals.")
+def verify(
+    state: Path | None,
+    folder: Path | None,
+    keys: Path | None,
+    heads: tuple[str, ...],
+    heads_file: Path | None,
+    without_bodies: bool,
+) -> None:
+    """Prove offline that no record is missing or changed, with public keys alone; or say where one is.
+
+    Exit status 0 means whole, 1 means not. Each run prints the heads it reached: keep them elsewhere and give them
+    back with --head or --heads, and a cut-off end is found too. Trust starts at the keys: a copy of keys.json that
+    you took on the first day is better than the one beside the records.
+
+    \b
+      twokeys audit verify
+      twokeys audit verify --folder /mnt/copy/recordings --keys keys.json --heads heads.txt
+    """
+    place = find(state, folder)
+    trusted = read_keys(keys or _keys_beside(place))
+    found = scan(place)
+    known = _heads([*heads, *(heads_file.read_text("utf-8").split() if heads_file else ())], found)
+    results = [
+        _verify_one(found, source, trusted, known.get(source, {}), not without_bodies)
+        for source in sorted({*found.sources, *known})
+    ]
+    console = output.console()
+    for result in results:
+        _report(result, found)
+    for path in found.strange[:20]:
+        console.print(output.visible(f"Strange: {path} is no part of a recording, or lies there twice."))
+    if not results:
+        console.print("There is no sealed record yet.")
+    if found.strange or not all(result.whole for result in results):
+        console.print("NOT WHOLE", style="bold red")
+        raise SystemExit(1)
+    console.print(f"whole: {sum(result.records for result in results)} records", style="bold green")
+
+
+def _keys_beside(place: Path) -> Path:
+    for candidate in (place / "keys.json", place.parent / "keys.json"):
+        if candidate.exists():
+            click.echo(f"Trusting {candidate}; --keys names a copy of your own.", err=True)
+            return candidate
+    return place / "keys.json"
+
+
+def _heads(texts: list[str], found: Found) -> dict[str, dict[int, str]]:
+    """Known heads by source and sequence."""
+    known: dict[str, dict[int, str]] = {}
+    for text in texts:
+        head = _HEAD.fullmatch(text)
+        if head is None:
+            raise InvalidInput(
+                f"{text[:100]!r} is no head.", not_done="Nothing was verified.", advice="Write [SOURCE=]SEQ:HASH."
+            )
+        source = head["source"] or (next(iter(found.sources)) if len(found.sources) == 1 else "")
+        if not source:
+            raise InvalidInput(
+                "There are several sources, and a head names none.",
+                not_done="Nothing was verified.",
+                advice=f"Write SOURCE={text}; sources are {', '.join(sorted(found.sources))}.",
+            )
+        if int(head["sequence"]):
+            known.setdefault(source, {})[int(head["sequence"])] = head["hash"]
+    return known
+
+
+def _verify_one(
+    found: Found, source: str, keys: dict[str, PublicKey], heads: dict[int, str], with_bodies: bool
+) -> SourceResult:
+    trust = Trust(keys, heads, with_bodies)
+    if source not in found.sources:
+        return verify_source(source, (), trust)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}/{task.total} segments"))
+    with Progress(*columns, TimeElapsedColumn(), console=output.console(stderr=True), transient=True) as progress:
+        task = progress.add_task(source, total=len(found.sources[source]))
+
+        def counted() -> Iterator[StoredSegment]:
+            for segment in segments(found, source):
+                yield segment
+                progress.advance(task)
+
+        return verify_source(source, counted(), trust)
+
+
+def _report(result: SourceResult, found: Found) -> None:
+    console = output.console()
+    reached = f"{result.source}={result.head.sequence}:{result.head.hash}"
+    if result.flaw is None:
+        line = f"{result.source}: whole, {result.records} records in {result.segments} segments"
+        console.print(
+            f"{line}, {result.bodies} bodies" + (f", sealed until {result.sealed_at}" * bool(result.segments))
+        )
+    else:
+        console.print(output.visible(f"{result.source}: {result.flaw}", one_line=True), style="red")
+        console.print(f"  Up to record {result.head.sequence} everything holds.")
+    waiting = found.unsealed(result.source) if result.source in found.sources else []
+    if waiting:
+        console.print(
+            f"  {len(waiting)} segments from record {waiting[0]} on wait for their seal; they are not proved."
+        )
+    if result.head.sequence:
+        console.print(f"  head {reached}")

@@ -1,0 +1,248 @@
+"""`twokeys login`: authorization code with PKCE and a loopback redirect.
+
+    login ──▶ issuer's metadata ──▶ browser (or --passphrase-stdin) ──code──▶ 127.0.0.1 ──▶ token ──▶ 0600 file
+
+Sources: RFC 8252 (native apps), RFC 7636 (PKCE, S256), OpenID Connect Core 1.0.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import html.parser
+import http.cookiejar
+import http.server
+import json
+import secrets
+import sys
+import time
+import urllib.request
+import webbrowser
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+
+import click
+
+from twokeys.errors import Refused, Unavailable
+from twokeys_cli.api import SignIn, checked_url, connection, exchange, opener, refusal, token_file
+
+CLIENT_ID: Final = "twokeys-cli"
+WAIT_SECONDS: Final = 300
+"""How long a sign-in in the browser is waited for."""
+
+MAX_PASSPHRASE_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One sign-in: its secrets, and where the code must come back to."""
+
+    redirect_uri: str
+    state: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    nonce: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+
+    def authorize_url(self, endpoint: str) -> str:
+        """Where the person signs in."""
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
+        return f"{endpoint}?" + urlencode(
+            {
+                "response_type": "code",
+                "client_id": CLIENT_ID,
+                "redirect_uri": self.redirect_uri,
+                "scope": "openid",
+                "state": self.state,
+                "nonce": self.nonce,
+                "code_challenge": challenge,
+                "code_challenge_method": "S256",
+            }
+        )
+
+    def code(self, address: str) -> str:
+        """The code in the address that the issuer sent the browser to.
+
+        Raises:
+            Refused: when it is not this sign-in's, or the issuer refused.
+        """
+        answer = parse_qs(urlsplit(address).query)
+        if not hmac.compare_digest(answer.get("state", [""])[0].encode(), self.state.encode()):
+            raise Refused("The sign-in that came back is not the one begun here.", not_done="You are not signed in.")
+        if "code" not in answer:
+            why = answer.get("error_description", answer.get("error", ["no code"]))[0]
+            raise Refused(f"The issuer refused the sign-in ({why[:200]!r}).", not_done="You are not signed in.")
+        return answer["code"][0]
+
+
+@click.command()
+@click.argument("address", required=False, default="")
+@connection
+@click.option("--issuer", default="", help="OpenID Connect issuer; default: the control plane's own, ADDRESS/issuer.")
+@click.option("--name", default="", help="With --passphrase-stdin: who signs in.")
+@click.option("--passphrase-stdin", is_flag=True, help="Read the passphrase from standard input; no browser.")
+def login(address: str, url: str, ca_file: Path | None, issuer: str, name: str, passphrase_stdin: bool) -> None:
+    """Sign in at a control plane, as a person.
+
+    \b
+      twokeys login http://127.0.0.1:8443                                  in the browser
+      twokeys login http://127.0.0.1:8443 --name rob --passphrase-stdin < passphrase.txt
+    """
+    place = checked_url(address or url or token_file().load().current)
+    director = opener(ca_file, urllib.request.HTTPCookieProcessor(_jar()))
+    found = _metadata(director, checked_url(issuer or f"{place}/issuer"))
+    if passphrase_stdin:
+        if not name:
+            raise click.UsageError("--passphrase-stdin needs --name.")
+        passphrase = sys.stdin.readline(MAX_PASSPHRASE_BYTES).rstrip("\r\n")
+        # Nobody listens there: the redirect is read from the answer and not followed.
+        flow = Flow("http://127.0.0.1:49152/callback")
+        code = _fill_in(director, flow, flow.authorize_url(found["authorization_endpoint"]), name, passphrase)
+    else:
+        flow, code = _browse(found["authorization_endpoint"])
+    token_file().keep(place, _redeem(director, flow, found["token_endpoint"], code))
+    click.echo(f"Signed in at {place}. Next: twokeys request list")
+
+
+def _jar() -> http.cookiejar.CookieJar:
+    # The issuer's cookies are Secure, and this machine's own http address counts as such, as in browsers.
+    policy = http.cookiejar.DefaultCookiePolicy(secure_protocols=("https", "wss", "http"))
+    return http.cookiejar.CookieJar(policy)
+
+
+def _metadata(director: urllib.request.OpenerDirector, issuer: str) -> dict[str, str]:
+    request = urllib.request.Request(f"{issuer}/.well-known/openid-configuration")  # noqa: S310 - checked_url
+    status, _, data = exchange(director, request)
+    try:
+        found: dict[str, str] = json.loads(data) if status == 200 else {}
+        endpoints = {name: checked_url(found[name]) for name in ("authorization_endpoint", "token_endpoint")}
+        named = found["issuer"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(
+            f"{issuer} is no OpenID Connect issuer (it answered {status}).",
+            not_done="You are not signed in.",
+            advice="Name your issuer with --issuer.",
+        ) from error
+    if named != issuer:
+        raise Refused(
+            f"The issuer calls itself {named!r}, and was asked for as {issuer!r}.", not_done="You are not signed in."
+        )
+    return endpoints
+
+
+def _browse(endpoint: str) -> tuple[Flow, str]:
+    """Sign in with a browser: listen on a free loopback port for the one redirect that is ours."""
+    came: list[str] = []
+
+    class Callback(http.server.BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            mine = urlsplit(self.path).path == "/callback" and not came
+            if mine:
+                came.append(self.path)
+            self.send_response(200 if mine else 404)
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.end_headers()
+            self.wfile.write(b"You may close this page and go back to the terminal.\n")
+
+        def log_message(self, *_args: Any) -> None:
+            """Its lines would show the code."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Callback) as server:
+        flow = Flow(f"http://127.0.0.1:{server.server_port}/callback")
+        address = flow.authorize_url(endpoint)
+        click.echo(f"Sign in here (your browser should open):\n{address}", err=True)
+        webbrowser.open(address)
+        server.timeout = 1
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not came and time.monotonic() < deadline:
+            server.handle_request()
+    if not came:
+        raise Unavailable(
+            f"Nobody signed in within {WAIT_SECONDS} seconds.",
+            not_done="You are not signed in.",
+            advice="Without a browser: twokeys login ADDRESS --name NAME --passphrase-stdin",
+        )
+    return flow, flow.code(came[0])
+
+
+class _Form(html.parser.HTMLParser):
+    """The first form of a page that asks for a password: where it goes, and its fields."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action = ""
+        self.fields: dict[str, str] = {}
+        self.name_field = self.password_field = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {key: value or "" for key, value in attrs}
+        if tag == "form" and not self.password_field:
+            self.action, self.fields, self.name_field = found.get("action", ""), {}, ""
+        if tag == "input" and found.get("name"):
+            match found.get("type", "text"):
+                case "password":
+                    self.password_field = found["name"]
+                case "hidden":
+                    self.fields[found["name"]] = found.get("value", "")
+                case "text" | "email":
+                    self.name_field = self.name_field or found["name"]
+
+
+def _fill_in(director: urllib.request.OpenerDirector, flow: Flow, address: str, name: str, passphrase: str) -> str:
+    """Fill in the issuer's form as a browser would, and take the code from the redirect."""
+    status, _, page = exchange(director, urllib.request.Request(address))  # noqa: S310 - checked_url
+    form = _Form()
+    form.feed(page.decode("utf-8", "replace"))
+    if status != 200 or not form.password_field or not form.name_field:
+        raise Unavailable(
+            "The issuer's sign-in page has no form for a name and a passphrase.",
+            not_done="You are not signed in.",
+            advice="Sign in with the browser: leave --passphrase-stdin out.",
+        )
+    body = urlencode({**form.fields, form.name_field: name, form.password_field: passphrase}).encode()
+    target = urljoin(address, form.action or address)
+    own = urlsplit(address)
+    headers = {"Origin": f"{own.scheme}://{own.netloc}", "Sec-Fetch-Site": "same-origin"}
+    if urlsplit(target)[:2] != own[:2]:
+        raise Refused("The sign-in form goes to another host.", not_done="The passphrase was not sent.")
+    status, answer, _ = exchange(director, urllib.request.Request(target, body, headers))  # noqa: S310 - same host
+    back = answer.get("Location", "")
+    if status not in (302, 303) or not back.startswith(flow.redirect_uri):
+        raise Refused(
+            "The issuer did not accept the name and the passphrase.",
+            not_done="You are not signed in.",
+            advice="See the name and the passphrase; after several failures wait a minute.",
+        )
+    return flow.code(back)
+
+
+def _redeem(director: urllib.request.OpenerDirector, flow: Flow, endpoint: str, code: str) -> SignIn:
+    """Exchange the code for a token; the id token's nonce must be this sign-in's."""
+    body = urlencode(
+        {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": flow.redirect_uri,
+            "client_id": CLIENT_ID,
+            "code_verifier": flow.verifier,
+        }
+    ).encode()
+    status, _, data = exchange(director, urllib.request.Request(endpoint, body))  # noqa: S310 - checked_url
+    if status != 200:
+        raise refusal(status, data)
+    try:
+        answer = json.loads(data)
+        token = str(answer["access_token"])
+        part = str(answer["id_token"]).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        nonce, lifetime = str(claims["nonce"]), int(answer.get("expires_in", 0))
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise Unavailable("The issuer's answer is malformed.", not_done="You are not signed in.") from error
+    if not hmac.compare_digest(nonce.encode(), flow.nonce.encode()):
+        raise Refused("The issuer's token is not of this sign-in.", not_done="You are not signed in.")
+    # The signature is the control plane's to check; this came from the issuer itself (OpenID Connect Core 3.1.3.7).
+    return SignIn(token, int(time.time()) + lifetime if lifetime else 0)
