@@ -76,8 +76,10 @@ def scan(folder: Path, source: str, seal_keys: Mapping[str, PublicKey] | None = 
             _take_sealed(segment, found, seal_keys)
         elif "journal" in segment.parts:
             _follow(segment, found)
-        elif found.cut or "journal.open" not in segment.parts:
+        elif found.cut or (segment is segments[-1] and "journal.open" not in segment.parts):
             _set_aside(segment, found)
+        elif "journal.open" not in segment.parts:
+            raise Damaged(segment.path("journal"), 0, segment.first_seq, "the file is missing")
         else:
             _mend(segment, found)
     sync_folder(folder)
@@ -192,7 +194,8 @@ def _walk_lines(walk: _Walk, part: str, path: Path, lines: BinaryIO, bodies: Bin
             return _torn_line(walk, part, path, line, lines)
         head, body_sha256 = _verified(walk, path, walk.ends[part], line)
         if body_sha256 and not _follow_body(walk, bodies, body_sha256):
-            return walk.tear(part, "a record whose body did not reach the disk")
+            _nothing_follows(walk, head.sequence, lines, bodies)
+            return walk.tear("bodies", "a record whose body did not reach the disk")
         walk.head = head
         walk.ends[part] += len(line)
     return None
@@ -244,6 +247,19 @@ def _follow_body(walk: _Walk, bodies: BinaryIO, expected: str) -> bool:
         raise Damaged(Path(bodies.name), at, wanted, "the body is not the one that was written")
     walk.ends["bodies"] = at + FRAME_HEAD_BYTES + length
     return True
+
+
+def _nothing_follows(walk: _Walk, sequence: int, lines: BinaryIO, bodies: BinaryIO) -> None:
+    """A torn body ends its file. Where the next record's frame follows, a length was changed: that is no tear."""
+    bodies.seek(walk.ends["bodies"] + FRAME_HEAD_BYTES)
+    rest = bodies.read(MAX_BODY_BYTES)
+    for line in lines:
+        sequence += 1
+        if b'"body_sha256":"' not in line:
+            continue
+        if sequence.to_bytes(8, "big") not in rest:
+            return
+        raise Damaged(Path(bodies.name), walk.ends["bodies"], walk.head.sequence + 1, "the body's length is wrong")
 
 
 def _walk_keys(walk: _Walk, part: str, path: Path, sequence: int) -> None:
