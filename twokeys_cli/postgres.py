@@ -354,7 +354,7 @@ def asks_for_password(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=PROBE_SECONDS) as connection:
             connection.sendall(struct.pack("!I", len(body) + 4) + body)
-            return connection.recv(1) == b"R"
+            return connection.recv(1024).startswith(b"R")
     except OSError:
         return False
 

@@ -8,6 +8,8 @@ from twokeys_cli.postgres import PostgresServer
 
 DATABASE = "sample"
 """The sample database's name."""
+SEARCH_PATH = "shop, public"
+"""The sample database's search_path."""
 EDGE_ROLE = "twokeys_edge"
 """The login of the Edge at the sample database: reads and writes rows, owns nothing, creates nothing."""
 

@@ -18,6 +18,7 @@ import hashlib
 import os
 import pwd
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     password: str
 
 
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """A sample person and the passphrase that is shown once."""
+
+    id: str
+    passphrase: str
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     """The database behind the Edge."""
 
@@ -60,6 +68,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     database: str
     user: str
+    search_path: str = "public"
 
 
 class Kept(msgspec.Struct, kw_only=True):
@@ -72,9 +81,8 @@ class Kept(msgspec.Struct, kw_only=True):
     postgres_port: int
     upstream: Upstream | None = None
     caller: Caller | None = None
-    edge_id: str | None = None
+    unshown: list[Person] = []
     enrolment_token: str | None = None
-    enrolled: bool = False
 
 
 class StateFolder:
@@ -182,12 +190,13 @@ def new_users(separate: bool) -> Users:
 
 
 def pick_port(wanted: int) -> int:
-    """`wanted` if nobody listens there on 127.0.0.1, else a free port."""
-    import socket
-
+    """`wanted` if nobody listens there on 127.0.0.1, else a free port; 0 is always a free one."""
     with socket.socket() as probe:
+        # As servers do, so that connections which ended a moment ago do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))
         except OSError:
             return free_port()
-    return wanted
+        port: int = probe.getsockname()[1]
+        return port
