@@ -1,0 +1,24 @@
+"""The SQLSTATEs that the Edge answers with (appendix A of PostgreSQL's manual), and the end of a connection."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edge_agent.protocols.postgres.encode import error_response
+from twokeys.errors import TwokeysError
+
+CONNECTION_FAILURE: Final = "08006"
+PROTOCOL_VIOLATION: Final = "08P01"
+NOT_SUPPORTED: Final = "0A000"
+INVALID_PARAMETER: Final = "22023"
+READ_ONLY_TRANSACTION: Final = "25006"
+INVALID_AUTHORIZATION: Final = "28000"
+INVALID_CREDENTIAL: Final = "28P01"
+INSUFFICIENT_PRIVILEGE: Final = "42501"
+QUERY_CANCELED: Final = "57014"
+CANNOT_CONNECT_NOW: Final = "57P03"
+
+
+def fatal(sqlstate: str, error: TwokeysError) -> bytes:
+    """The ErrorResponse that ends a connection: what happened, what was not done, what to try."""
+    return error_response(sqlstate, error.happened, severity="FATAL", detail=error.not_done, hint=error.advice)
