@@ -5,19 +5,27 @@ Sources: Content Security Policy Level 3, Fetch Metadata Request Headers, RFC 62
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, ParamSpec
 from urllib.parse import parse_qsl
 
-from chalice import Response
+from chalice.app import Request, Response
 
-from twokeys.errors import InvalidInput, Refused
+from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError
+
+from . import render
+from .views import ErrorView, Viewer
+
+P = ParamSpec("P")
 
 MAX_FORM_BYTES: Final = 32 * 1024
 """Longest form body read."""
 
 MAX_FORM_FIELDS: Final = 24
 """Most fields of a form."""
+
+_STATUS: Final = {"not_found": 404, "too_large": 413, "too_many": 429, "no_such_part": 404}
 
 _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
@@ -99,12 +107,20 @@ def cookie(headers: Mapping[str, str], name: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def form_fields(raw: bytes) -> dict[str, str]:
+def query_values(request: Request) -> dict[str, list[str]]:
+    """The query parameters, each with all its values."""
+    query = request.query_params
+    return {} if query is None else {name: query.getlist(name) for name in query}
+
+
+def form_fields(request: Request) -> dict[str, str]:
     """Read an urlencoded form.
 
     Raises:
         InvalidInput: when it is too long, has too many fields, one twice, or isn't UTF-8.
     """
+    body = request.raw_body
+    raw = body.encode() if isinstance(body, str) else body
     if len(raw) > MAX_FORM_BYTES:
         raise _bad_form(f"it is over {MAX_FORM_BYTES // 1024} KB")
     try:
@@ -151,3 +167,39 @@ def _bad_form(why: str) -> InvalidInput:
         advice="Go back, reload the page and send it again.",
         code="bad_form",
     )
+
+
+def refusal(
+    error: TwokeysError, viewer: Viewer | None = None, link: str = "/", link_text: str = "All requests"
+) -> Response:
+    """An error as a page with its status."""
+    view = ErrorView(error.happened, error.not_done, error.advice, link, link_text)
+    return page(render.error(view, viewer), status_of(error))
+
+
+def status_of(error: TwokeysError) -> int:
+    """The HTTP status of an error (RFC 9110 section 15.5)."""
+    if error.code in _STATUS:
+        return _STATUS[error.code]
+    match error:
+        case InvalidInput():
+            return 400
+        case Refused():
+            return 403
+        case Conflict():
+            return 409
+        case _:
+            return 503
+
+
+def as_pages(view: Callable[P, Response]) -> Callable[P, Response]:
+    """Let a route answer errors with a page instead of JSON."""
+
+    @functools.wraps(view)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            return view(*args, **kwargs)
+        except TwokeysError as error:
+            return refusal(error)
+
+    return answer
