@@ -24,6 +24,7 @@ import msgspec
 
 from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError, Unavailable
 from twokeys.messages import ErrorBody
+from twokeys_cli.output import plain
 
 TIMEOUT_SECONDS: Final = 30
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
@@ -215,7 +216,7 @@ def refusal(status: int, data: bytes) -> TwokeysError:
             kind = Conflict
         case code if 400 <= code < 500:
             kind = InvalidInput
-    return kind(body.happened, not_done=body.not_done, advice=advice, code=body.code)
+    return kind(plain(body.happened), not_done=plain(body.not_done), advice=plain(advice), code=body.code)
 
 
 def connection(command: Any) -> Any:

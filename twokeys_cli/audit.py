@@ -196,7 +196,10 @@ def _verify_one(
     if source not in found.sources:
         return verify_source(source, (), trust)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed}/{task.total} segments"))
-    with Progress(*columns, TimeElapsedColumn(), console=output.console(stderr=True), transient=True) as progress:
+    console = output.console(stderr=True)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task(source, total=len(found.sources[source]))
 
         def counted() -> Iterator[StoredSegment]:

@@ -18,7 +18,6 @@ import secrets
 import sys
 import time
 import urllib.request
-import webbrowser
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +27,7 @@ import click
 
 from twokeys.errors import Refused, Unavailable
 from twokeys_cli.api import SignIn, checked_url, connection, exchange, opener, refusal, token_file
+from twokeys_cli.confirm import terminal
 
 CLIENT_ID: Final = "twokeys-cli"
 WAIT_SECONDS: Final = 300
@@ -155,7 +155,7 @@ def _browse(endpoint: str) -> tuple[Flow, str]:
         flow = Flow(f"http://127.0.0.1:{server.server_port}/callback")
         address = flow.authorize_url(endpoint)
         click.echo(f"Sign in here (your browser should open):\n{address}", err=True)
-        webbrowser.open(address)
+        terminal().browse(address)
         server.timeout = 1
         deadline = time.monotonic() + WAIT_SECONDS
         while not came and time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from twokeys.errors import Refused
 from twokeys.policy import Policies
 from twokeys_cli import output
 from twokeys_cli.api import Api, connection, signed_in
+from twokeys_cli.confirm import terminal
 
 
 @click.group()
@@ -99,7 +100,7 @@ def approve(proposal: str, url: str, ca_file: Path | None, deny: bool, reason: s
     _difference(api.get("/v1/policies"), one)
     if not yes:
         verb = "turn it down" if deny else "put it in force"
-        if not sys.stdin.isatty() or click.prompt(f"To {verb}, type its id") != proposal:
+        if not terminal().there or click.prompt(f"To {verb}, type its id") != proposal:
             raise Refused("Nobody confirmed it.", not_done="Nothing was decided.", code="not_confirmed")
     body = {"approve": not deny, "reason": reason, "text_sha256": str(one.get("text_sha256", ""))}
     answer = api.send("POST", f"/v1/policies/{quote(proposal, safe='')}/votes", body)

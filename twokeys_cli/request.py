@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from twokeys.digest import from_base64
 from twokeys.errors import Refused
 from twokeys_cli import output
 from twokeys_cli.api import Api, connection, signed_in
+from twokeys_cli.confirm import terminal
 from twokeys_cli.held import Held, read_command, whole_command
 
 STATES: Final = ("pending", "approved", "spending", "in_doubt", "done", "failed", "denied", "expired", "withdrawn",
@@ -136,7 +136,7 @@ def _show(held: Held, command: dict[str, Any]) -> None:
 def _confirm(held: Held, verb: str) -> None:
     """Ask for the start of the digest: a key pressed too early, or a script, does not decide."""
     wanted = held.digest[:CONFIRM_CHARACTERS]
-    if not sys.stdin.isatty():
+    if not terminal().there:
         raise Refused(
             f"Nobody is at the terminal to {verb} it.",
             not_done="Nothing was decided.",

@@ -164,6 +164,12 @@ def test_query_refuses_and_teaches(folder: Path) -> None:
     assert run("query", "SELECT 1", "--folder", folder, "--state", folder).exit_code == 2
 
 
+def test_a_value_quoted_in_an_error_does_not_act_on_the_terminal(folder: Path) -> None:
+    error = failed("query", "SELECT CAST(reason AS BIGINT) FROM records", "--folder", folder)
+    assert "<U+001B>" in str(error)
+    assert "\x1b" not in str(error)
+
+
 def test_tables_prints_every_column() -> None:
     result = CliRunner().invoke(audit, ["tables"], env={"COLUMNS": "200"})
     for word in ("records", "seals", "in_transaction", "last_hash", "dt"):

@@ -237,6 +237,8 @@ def _read_answer(output: bytes, limits: QueryLimits) -> Answer:
 
 def _refusal(kind: str, message: str, limits: QueryLimits) -> TwokeysError:
     not_run = "The query was not run, or has no answer."
+    # DuckDB quotes values in its messages, and a record's values were written by others.
+    message = "".join(one if one.isprintable() or one == "\n" else f"<U+{ord(one):04X}>" for one in message)
     match kind:
         case "refused":
             return Refused(message, not_done="Nothing was run.", advice=_SEE_TABLES, code="query_refused")
