@@ -6,6 +6,7 @@ The token lies in the user's configuration folder, readable by the user alone, o
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -128,9 +129,20 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def opener(ca_file: Path | None, *handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
-    """An opener that verifies TLS, follows no redirect and uses no proxy on the way to this machine."""
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect(), *handlers)
+    """An opener that verifies TLS, follows no redirect, and shows a proxy nothing but the end of a TLS tunnel."""
+    proxies = {scheme: proxy for scheme, proxy in urllib.request.getproxies().items() if scheme == "https"}
+    return urllib.request.build_opener(
+        urllib.request.HTTPSHandler(context=_tls(ca_file)),
+        urllib.request.ProxyHandler(proxies),
+        _NoRedirect(),
+        *handlers,
+    )
+
+
+@functools.cache
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Reading the system's authorities takes longer than a call."""
+    return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
 
 
 def exchange(director: urllib.request.OpenerDirector, request: urllib.request.Request) -> tuple[int, Any, bytes]:

@@ -125,6 +125,14 @@ def test_an_ended_sign_in_and_other_refusals_say_what_to_try(server: Server) -> 
     assert "\x1b" not in str(error)
 
 
+def test_a_token_is_shown_to_no_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        assert run(request, "show", REQUEST).exit_code == 0
+        assert proxy.asked == []
+
+
 def test_list(server: Server) -> None:
     server.answers["/v1/requests"] = (200, {"requests": [server.request()]})
     assert REQUEST in CliRunner().invoke(request, ["list"], env={"COLUMNS": "200"}).output
