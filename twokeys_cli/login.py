@@ -2,7 +2,7 @@
 
     login ──▶ issuer's metadata ──▶ browser (or --passphrase-stdin) ──code──▶ 127.0.0.1 ──▶ token ──▶ 0600 file
 
-Sources: RFC 8252 (native apps), RFC 7636 (PKCE, S256), OpenID Connect Core 1.0.
+Sources: RFC 8252 (native apps), RFC 7636 (PKCE, S256), RFC 9207 (issuer in the answer), OpenID Connect Core 1.0.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ MAX_PASSPHRASE_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One sign-in: its secrets, and where the code must come back to."""
+    """One sign-in: its secrets, where the code must come back to, and the issuer that must say so (if it can)."""
 
     redirect_uri: str
+    issuer: str = ""
     state: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
@@ -70,6 +71,9 @@ class Flow:
         answer = parse_qs(urlsplit(address).query)
         if not hmac.compare_digest(answer.get("state", [""])[0].encode(), self.state.encode()):
             raise Refused("The sign-in that came back is not the one begun here.", not_done="You are not signed in.")
+        # Another issuer's code must not be handed to this one (RFC 9207).
+        if self.issuer and answer.get("iss", [""])[0] != self.issuer:
+            raise Refused("The sign-in came back from another issuer.", not_done="You are not signed in.")
         if "code" not in answer:
             why = answer.get("error_description", answer.get("error", ["no code"]))[0]
             raise Refused(f"The issuer refused the sign-in ({why[:200]!r}).", not_done="You are not signed in.")
@@ -97,10 +101,10 @@ def login(address: str, url: str, ca_file: Path | None, issuer: str, name: str, 
             raise click.UsageError("--passphrase-stdin needs --name.")
         passphrase = sys.stdin.readline(MAX_PASSPHRASE_BYTES).rstrip("\r\n")
         # Nobody listens there: the redirect is read from the answer and not followed.
-        flow = Flow("http://127.0.0.1:49152/callback")
+        flow = Flow("http://127.0.0.1:49152/callback", found["names_itself"])
         code = _fill_in(director, flow, flow.authorize_url(found["authorization_endpoint"]), name, passphrase)
     else:
-        flow, code = _browse(found["authorization_endpoint"])
+        flow, code = _browse(found)
     token_file().keep(place, _redeem(director, flow, found["token_endpoint"], code))
     click.echo(f"Signed in at {place}. Next: twokeys request list")
 
@@ -115,9 +119,11 @@ def _metadata(director: urllib.request.OpenerDirector, issuer: str) -> dict[str,
     request = urllib.request.Request(f"{issuer}/.well-known/openid-configuration")  # noqa: S310 - checked_url
     status, _, data = exchange(director, request)
     try:
-        found: dict[str, str] = json.loads(data) if status == 200 else {}
+        found: dict[str, Any] = json.loads(data) if status == 200 else {}
         endpoints = {name: checked_url(found[name]) for name in ("authorization_endpoint", "token_endpoint")}
         named = found["issuer"]
+        # Whether its redirects carry its name (RFC 9207 section 3).
+        endpoints["names_itself"] = named if found.get("authorization_response_iss_parameter_supported") else ""
     except (ValueError, KeyError, TypeError) as error:
         raise Unavailable(
             f"{issuer} is no OpenID Connect issuer (it answered {status}).",
@@ -131,7 +137,7 @@ def _metadata(director: urllib.request.OpenerDirector, issuer: str) -> dict[str,
     return endpoints
 
 
-def _browse(endpoint: str) -> tuple[Flow, str]:
+def _browse(found: dict[str, str]) -> tuple[Flow, str]:
     """Sign in with a browser: listen on a free loopback port for the one redirect that is ours."""
     came: list[str] = []
 
@@ -152,8 +158,8 @@ def _browse(endpoint: str) -> tuple[Flow, str]:
             """Its lines would show the code."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Callback) as server:
-        flow = Flow(f"http://127.0.0.1:{server.server_port}/callback")
-        address = flow.authorize_url(endpoint)
+        flow = Flow(f"http://127.0.0.1:{server.server_port}/callback", found["names_itself"])
+        address = flow.authorize_url(found["authorization_endpoint"])
         click.echo(f"Sign in here (your browser should open):\n{address}", err=True)
         terminal().browse(address)
         server.timeout = 1

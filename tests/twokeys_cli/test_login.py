@@ -100,6 +100,11 @@ def test_a_redirect_with_another_state_or_an_error_is_refused() -> None:
     for query in ("code=c", "code=c&state=x", f"state={flow.state}", f"error=access_denied&state={flow.state}"):
         with pytest.raises(Refused):
             flow.code("/callback?" + query)
+    mixed = Flow("http://127.0.0.1:1/callback", "https://a.example")
+    assert mixed.code(f"/callback?code=c&state={mixed.state}&iss=https://a.example") == "c"
+    for iss in ("", "&iss=https://b.example"):
+        with pytest.raises(Refused):
+            mixed.code(f"/callback?code=c&state={mixed.state}{iss}")
     other = Flow("http://127.0.0.1:1/callback")
     assert len({flow.state, flow.nonce, flow.verifier, other.state, other.nonce, other.verifier}) == 6
 
