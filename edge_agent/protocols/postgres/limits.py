@@ -58,6 +58,9 @@ class WireLimits:
     authentication_table: tuple[int, ...] = field(init=False, repr=False, compare=False)
     """The same for a client that is to prove who it is: only the answer to an authentication request."""
 
+    login_table: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The same for a server at which we sign in."""
+
     def __post_init__(self) -> None:
         for limit in fields(self):
             if limit.init and not 8 <= getattr(self, limit.name) <= SERVER_MAXIMUM:
@@ -72,6 +75,7 @@ class WireLimits:
             b"RKSZv123nsIcVGHW": self.server_small,
         }))
         object.__setattr__(self, "authentication_table", _table({b"p": self.authentication}))
+        object.__setattr__(self, "login_table", _table({b"RSKZENAv": self.server_small}))
 
 
 def _table(limits: dict[bytes, int]) -> tuple[int, ...]:

@@ -170,6 +170,11 @@ class ScramClient:
         self._bare = f"n=,r={nonce}"
         self._signature = b""
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether this login is tied to the TLS connection."""
+        return self.mechanism == PLUS
+
     def first(self) -> bytes:
         """The client-first-message. The name is empty: PostgreSQL takes the StartupMessage's."""
         return (self._header + self._bare).encode()
