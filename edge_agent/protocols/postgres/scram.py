@@ -45,6 +45,9 @@ MAX_SCRAM_BYTES: Final = 4096
 MIN_NONCE_CHARACTERS: Final = 18
 """The least for our own half of the nonce, as PostgreSQL has it."""
 
+MIN_MOCK_SECRET_BYTES: Final = 16
+"""The least for the secret behind `mock_verifier`."""
+
 _PRINTABLE: Final = r"[\x21-\x2b\x2d-\x7e]+"
 _BASE64: Final = r"[A-Za-z0-9+/]+={0,2}"
 _CLIENT_FIRST: Final = re.compile(
@@ -68,7 +71,7 @@ def mock_verifier(secret: bytes, user: str, iterations: int = DEFAULT_ITERATIONS
         user: The name that was tried.
         iterations: As the real ones have.
     """
-    if len(secret) < SALT_BYTES:
+    if len(secret) < MIN_MOCK_SECRET_BYTES:
         raise InvalidInput("The secret for unknown users is too short.", not_done="No login was begun.")
 
     name = user.encode("utf-8", "replace")

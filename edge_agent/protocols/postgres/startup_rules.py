@@ -10,7 +10,9 @@ from typing import Protocol
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.messages import CancelRequest
 from edge_agent.protocols.postgres.oidc_password import IssuerKeys
+from edge_agent.protocols.postgres.scram import MIN_MOCK_SECRET_BYTES
 from twokeys.caller import Caller
+from twokeys.errors import InvalidInput
 from twokeys.verifier import ScramVerifier
 
 
@@ -71,6 +73,13 @@ class StartupRules:
     plaintext: Plaintext = Plaintext.LOOPBACK
     default_database: str = ""
     limits: WireLimits = field(default_factory=WireLimits)
+
+    def __post_init__(self) -> None:
+        if len(self.mock_secret) < MIN_MOCK_SECRET_BYTES:
+            raise InvalidInput(f"The secret that hides which users exist has at least {MIN_MOCK_SECRET_BYTES} bytes.",
+                               not_done="The listener was not configured.")
+        if self.binding is not None and not self.tls:
+            raise InvalidInput("Channel binding needs TLS.", not_done="The listener was not configured.")
 
 
 @dataclass(frozen=True, slots=True)

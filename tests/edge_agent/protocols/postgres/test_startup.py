@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -340,6 +341,12 @@ def test_a5_a_token_that_is_not_this_users_is_refused(user: str, password: str, 
     assert core.feed(password_of(password), NOW) == Ended(code, user)
     said = error(core)
     assert (said["C"], said["M"]) == (b"28P01", f'password authentication failed for user "{user}"'.encode())
+
+
+@pytest.mark.parametrize("changes", [{"mock_secret": b"s" * 15}, {"tls": False}])
+def test_rules_that_hide_nothing_or_bind_nothing_can_not_be_built(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        replace(RULES, **changes)
 
 
 def test_a_token_with_a_nul_inside_is_refused() -> None:
