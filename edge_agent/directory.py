@@ -1,0 +1,43 @@
+"""Who may sign in at one target, by the Bundle in force: callers with a credential, and issuers that are trusted."""
+
+from __future__ import annotations
+
+from edge_agent.protocols.postgres.oidc_password import IssuerKeys
+from edge_agent.protocols.postgres.startup_rules import OidcUser, ScramUser
+from twokeys.bundle import Bundle, CallerEntry
+from twokeys.caller import Caller, CallerKind
+from twokeys.errors import TwokeysError
+from twokeys.verifier import ScramVerifier
+
+
+class BundleDirectory:
+    """Looks users up in the newest Bundle; built anew with each."""
+
+    def __init__(self, bundle: Bundle, target: str) -> None:
+        """Index the Bundle's callers, verifiers and issuers for this target."""
+        self._callers = {entry.id: caller_of(entry) for entry in bundle.callers}
+        self._verifiers = {one.caller: one.verifier for one in bundle.verifiers if one.target == target}
+        self._issuers = [
+            IssuerKeys.from_jwks(
+                one.issuer, one.jwks, sponsor_claim=one.sponsor_claim, groups_claim=one.groups_claim
+            )
+            for one in bundle.issuers
+        ]
+
+    def lookup(self, user: str) -> ScramUser | OidcUser | None:
+        """See `startup_rules.Directory`. A caller with a credential here signs in with it, all others by token."""
+        registered = self._callers.get(user)
+        verifier = self._verifiers.get(user)
+        if verifier is not None and registered is not None:
+            try:
+                return ScramUser(ScramVerifier.parse(verifier), registered)
+            except TwokeysError:
+                return None
+        return OidcUser(self._issuers, registered) if self._issuers else None
+
+
+def caller_of(entry: CallerEntry) -> Caller:
+    """A registered caller as the gate and the records know it."""
+    kind = CallerKind(entry.kind)
+    sponsor = entry.sponsor if kind is CallerKind.MACHINE else ""
+    return Caller(entry.id, kind, sponsor, tuple(sorted(set(entry.groups))))
