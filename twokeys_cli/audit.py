@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from twokeys.errors import InvalidInput
+from twokeys.errors import InvalidInput, Unavailable
 from twokeys.signature import PublicKey
 from twokeys.tables import TABLES
 from twokeys.verify_chain import SourceResult, StoredSegment, Trust, verify_source
@@ -21,6 +21,9 @@ from twokeys_cli.recordings import Found, read_keys, recordings_in, scan, segmen
 _HEAD: Final = re.compile(
     r"(?:(?P<source>[A-Za-z0-9][A-Za-z0-9._@+-]*)=)?(?P<sequence>\d{1,15}):(?P<hash>[0-9a-f]{64})"
 )
+
+MAX_HEADS_CHARACTERS: Final = 1024 * 1024
+"""Most of a heads file that is read."""
 
 
 @click.group()
@@ -119,14 +122,14 @@ def query(sql: str, state: Path | None, folder: Path | None, form: str, params: 
 @where
 @click.option("--keys", type=click.Path(path_type=Path), help="Public keys to trust; default: the folder's keys.json.")
 @click.option("--head", "heads", multiple=True, metavar="[SOURCE=]SEQ:HASH", help="A head printed by an earlier run.")
-@click.option("--heads", "heads_file", type=click.Path(path_type=Path), help="A file of heads, one a line.")
+@click.option("--heads", "heads_file", type=click.File("r", encoding="utf-8"), help="A file of heads, one a line.")
 @click.option("--without-bodies", is_flag=True, help="For a copy that has only lines and seals.")
 def verify(
     state: Path | None,
     folder: Path | None,
     keys: Path | None,
     heads: tuple[str, ...],
-    heads_file: Path | None,
+    heads_file: TextIO | None,
     without_bodies: bool,
 ) -> None:
     """Prove offline that no record is missing or changed, with public keys alone; or say where one is.
@@ -142,11 +145,18 @@ def verify(
     place = find(state, folder)
     trusted = read_keys(keys or _keys_beside(place))
     found = scan(place)
-    known = _heads([*heads, *(heads_file.read_text("utf-8").split() if heads_file else ())], found)
-    results = [
-        _verify_one(found, source, trusted, known.get(source, {}), not without_bodies)
-        for source in sorted({*found.sources, *known})
-    ]
+    known = _heads([*heads, *(heads_file.read(MAX_HEADS_CHARACTERS).split() if heads_file else ())], found)
+    try:
+        results = [
+            _verify_one(found, source, trusted, known.get(source, {}), not without_bodies)
+            for source in sorted({*found.sources, *known})
+        ]
+    except OSError as error:
+        raise Unavailable(
+            f"{error.filename or place} can't be read ({error.strerror}).",
+            not_done="Nothing is proved.",
+            advice="Run it as a user who may read the recordings.",
+        ) from error
     console = output.console()
     for result in results:
         _report(result, found)

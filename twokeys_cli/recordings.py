@@ -73,7 +73,9 @@ def scan(folder: Path) -> Found:
         for path in sorted((folder / kind).glob("*/*")):
             day, name = _DAY.fullmatch(path.parent.name), path.name.removesuffix(suffix)
             segment = _SEGMENT.fullmatch(name)
-            if day is None or segment is None or not path.name.endswith(suffix):
+            # A pipe would keep us waiting for ever, a link would lead elsewhere.
+            regular = path.is_file() and not path.is_symlink()
+            if day is None or segment is None or not regular or not path.name.endswith(suffix):
                 found.strange.append(path)
                 continue
             files = found.sources.setdefault(segment[1], {}).setdefault(int(segment[2]), {})

@@ -117,9 +117,17 @@ def query(
             not_done="The query was not run.",
             advice="Name the state folder with --state, or a copied recordings folder with --folder.",
         )
+    try:
+        tables = _tables(recordings, days)
+    except OSError as error:
+        raise Unavailable(
+            f"{error.filename or recordings} can't be read ({error.strerror}).",
+            not_done="The query was not run.",
+            advice="Run it as a user who may read the recordings.",
+        ) from error
     job = {
         "recordings": str(recordings.resolve()),
-        "tables": _tables(recordings, days),
+        "tables": tables,
         "sql": sql,
         "parameters": dict(parameters),
         "seconds": limits.seconds,
@@ -163,7 +171,8 @@ def _segments(folder: Path, suffix: str, days: Days) -> Iterator[tuple[str, str]
             continue
         for path in partition.iterdir():
             name = path.name.removesuffix(suffix)
-            if path.name.endswith(suffix) and _SEGMENT.fullmatch(name):
+            regular = path.is_file() and not path.is_symlink()
+            if regular and path.name.endswith(suffix) and _SEGMENT.fullmatch(name):
                 yield name, f"{partition.name}/{path.name}"
 
 
