@@ -19,12 +19,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edge_agent.config import RecorderSection
+from edge_agent.durable import FILE_MODE, FOLDER_MODE
 from edge_agent.recorder.bodies import SessionKey
 from edge_agent.recorder.disk import DiskWatch, free_bytes
 from edge_agent.recorder.header import TimeText, check, spell
 from edge_agent.recorder.open_segment import OpenSegment
 from edge_agent.recorder.scan import scan
-from edge_agent.recorder.segments import FILE_MODE, FOLDER_MODE, LOCK_NAME, SegmentFiles, list_segments
+from edge_agent.recorder.segments import LOCK_NAME, SegmentFiles, list_segments
 from edge_agent.recorder.sync import GroupCommit, Round
 from twokeys.errors import InvalidInput, Refused, Unavailable
 from twokeys.record import ChainHead, RecordType, extend

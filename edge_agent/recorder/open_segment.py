@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from edge_agent.recorder.segments import SegmentFiles, create, sync_folder
+from edge_agent.durable import create, sync_folder
+from edge_agent.recorder.segments import SegmentFiles
 from twokeys.record import ChainHead
 
 

@@ -19,9 +19,10 @@ from typing import BinaryIO, Final
 import msgspec
 import orjson
 
+from edge_agent.durable import sync_file, sync_folder
 from edge_agent.recorder.bodies import MAX_KEY_LINE_BYTES, KeyLine
 from edge_agent.recorder.sealed import read_seal
-from edge_agent.recorder.segments import SegmentFiles, list_segments, remove_unfinished, sync_file, sync_folder
+from edge_agent.recorder.segments import SegmentFiles, list_segments, remove_unfinished
 from twokeys.errors import Refused
 from twokeys.record import MAX_LINE_BYTES, ChainHead, extend, genesis
 from twokeys.segment_files import MAX_BODY_BYTES
