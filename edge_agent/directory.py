@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_agent.protocols.postgres.oidc_password import IssuerKeys
 from edge_agent.protocols.postgres.startup_rules import OidcUser, ScramUser
-from twokeys.bundle import Bundle, CallerEntry
+from twokeys.bundle import Bundle, CallerEntry, Issuer
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import TwokeysError
 from twokeys.verifier import ScramVerifier
@@ -17,12 +17,7 @@ class BundleDirectory:
         """Index the Bundle's callers, verifiers and issuers for this target."""
         self._callers = {entry.id: caller_of(entry) for entry in bundle.callers}
         self._verifiers = {one.caller: one.verifier for one in bundle.verifiers if one.target == target}
-        self._issuers = [
-            IssuerKeys.from_jwks(
-                one.issuer, one.jwks, sponsor_claim=one.sponsor_claim, groups_claim=one.groups_claim
-            )
-            for one in bundle.issuers
-        ]
+        self._issuers = [keys for one in bundle.issuers if (keys := _issuer_keys(one)) is not None]
 
     def lookup(self, user: str) -> ScramUser | OidcUser | None:
         """See `startup_rules.Directory`. A caller with a credential here signs in with it, all others by token."""
@@ -34,6 +29,16 @@ class BundleDirectory:
             except TwokeysError:
                 return None
         return OidcUser(self._issuers, registered) if self._issuers else None
+
+
+def _issuer_keys(issuer: Issuer) -> IssuerKeys | None:
+    """An issuer's keys; one whose key set can't be used is left out, so that it can't lock out everybody else."""
+    try:
+        return IssuerKeys.from_jwks(
+            issuer.issuer, issuer.jwks, sponsor_claim=issuer.sponsor_claim, groups_claim=issuer.groups_claim
+        )
+    except TwokeysError:
+        return None
 
 
 def caller_of(entry: CallerEntry) -> Caller:
