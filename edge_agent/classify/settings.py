@@ -1,0 +1,85 @@
+"""SET, RESET and set_config: which settings a caller may change without asking.
+
+A listed setting changes how results look or how long they may take, or it is part of the session's fingerprint that
+an approval covers. What changes the meaning of SQL, the role, or the read-only mode is not listed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edge_agent.classify.names import words
+from edge_agent.classify.parser import Tree
+
+HARMLESS: Final = words(
+    """
+    application_name statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout
+    transaction_timeout client_min_messages datestyle intervalstyle timezone extra_float_digits bytea_output
+    jit plan_cache_mode synchronize_seqscans enable_async_append enable_bitmapscan enable_gathermerge enable_hashagg
+    enable_hashjoin enable_incremental_sort enable_indexonlyscan enable_indexscan enable_material enable_memoize
+    enable_mergejoin enable_nestloop enable_parallel_append enable_parallel_hash enable_partition_pruning
+    enable_partitionwise_aggregate enable_partitionwise_join enable_seqscan enable_sort enable_tidscan
+    """
+)
+"""Settings that any value may be given."""
+
+RESETTABLE: Final = HARMLESS | words(
+    """
+    client_encoding search_path role session_authorization default_transaction_read_only
+    default_transaction_isolation default_transaction_deferrable
+    """
+)
+"""Settings that may return to what the Edge started the session with. Not transaction_read_only: its reset value is
+`off` on PostgreSQL 15."""
+
+_ON: Final = frozenset({"on", "true", "yes", "1", "tru", "tr", "t", "ye", "y"})
+_UTF8: Final = frozenset({"utf8", "unicode"})
+ISOLATION_LEVELS: Final = frozenset({"serializable", "repeatable read", "read committed", "read uncommitted"})
+
+
+def constant(node: Tree) -> str | None:
+    """A constant's value as text; None for anything that is no plain string, integer or boolean."""
+    value = node.get("A_Const")
+    if value is None:
+        return None
+    if "sval" in value:
+        return str(value["sval"].get("sval", ""))
+    if "ival" in value:
+        return str(value["ival"].get("ival", 0))
+    if "boolval" in value:
+        return "on" if value["boolval"].get("boolval") else "off"
+    return None
+
+
+def is_on(value: str | None) -> bool:
+    """Whether a boolean setting's value surely means on."""
+    return value is not None and value.strip().lower() in _ON
+
+
+def is_harmless_value(name: str, value: str | None) -> bool:
+    """Whether setting `name` to the constant `value` (None: not a single constant) needs nobody's consent."""
+    name = name.lower()
+    if name in HARMLESS:
+        return True
+    if name == "client_encoding":
+        return value is not None and "".join(filter(str.isalnum, value.lower())) in _UTF8
+    if name == "default_transaction_read_only":
+        return is_on(value)
+    if name == "default_transaction_isolation":
+        return value is not None and value.lower() in ISOLATION_LEVELS
+    return False
+
+
+def is_harmless_set_config(arguments: list[Tree]) -> bool:
+    """Whether set_config's constant arguments set something harmless.
+
+    An empty search_path is among it: pg_dump sets it, and then an unqualified name finds nothing but the catalogue.
+    """
+    if len(arguments) != 3:
+        return False
+    name, value = constant(arguments[0]), constant(arguments[1])
+    if name is None or "sval" not in arguments[0]["A_Const"]:
+        return False
+    if name.lower() == "search_path":
+        return value == ""
+    return is_harmless_value(name, value)

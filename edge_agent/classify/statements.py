@@ -1,0 +1,258 @@
+"""One statement of a text: what it is, what it touches, and what the session core must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from edge_agent.classify.definitions import DEFINITIONS, PRIVILEGED, define, privileged
+from edge_agent.classify.findings import Findings
+from edge_agent.classify.limits import RESERVED_PREFIX
+from edge_agent.classify.parser import Tree
+from edge_agent.classify.settings import RESETTABLE, constant, is_harmless_value
+from edge_agent.classify.transaction import (
+    PREPARED,
+    Contradiction,
+    TxnAction,
+    set_transaction_action,
+    transaction_action,
+)
+from edge_agent.classify.walk import walk
+from twokeys.effect import DATABASE, Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What the session core needs of one statement; what it touches is in the Findings.
+
+    Args:
+        kind: In SQL's words, upper case.
+        action: Its transaction control.
+        in_transaction: Whether it can run inside a transaction block.
+        is_copy_in: It waits for CopyData from the client.
+        is_copy_out: It answers with CopyData.
+        resets_session: It drops every prepared statement, hidden ones too.
+        refusal: Why it must be refused, with advice; empty when it need not.
+    """
+
+    kind: str
+    action: TxnAction | None = None
+    in_transaction: bool = True
+    is_copy_in: bool = False
+    is_copy_out: bool = False
+    resets_session: bool = False
+    refusal: str = ""
+
+
+_Judge: TypeAlias = Callable[[Findings, Tree, int], Statement]
+
+
+def judge(findings: Findings, kind: str, node: Tree, at: int = 0) -> Statement:
+    """Judge the statement `node` of the node name `kind`, the text's `at`-th, noting into `findings`."""
+    special = _JUDGES.get(kind)
+    if special is not None:
+        return special(findings, node, at)
+    if kind in _QUERIES:
+        walk(findings, kind, node)
+        return Statement(_QUERIES[kind])
+    if kind in PRIVILEGED:
+        word, in_transaction = privileged(findings, kind, node)
+        return Statement(word, in_transaction=in_transaction)
+    if kind in DEFINITIONS:
+        word, in_transaction = define(findings, kind, node)
+        return Statement(word, in_transaction=in_transaction)
+    findings.doubt(f"is a statement that the classifier doesn't know ({kind})")
+    return Statement("UNKNOWN", in_transaction=False)
+
+
+_QUERIES: Final = {
+    "SelectStmt": "SELECT",
+    "InsertStmt": "INSERT",
+    "UpdateStmt": "UPDATE",
+    "DeleteStmt": "DELETE",
+    "MergeStmt": "MERGE",
+}
+
+
+def _reserved(kind: str, name: str) -> Statement:
+    """A statement about something that a client named; names of the Edge's own are refused."""
+    if name.lower().startswith(RESERVED_PREFIX):
+        return Statement(kind, refusal=f"Names that begin with {RESERVED_PREFIX} are the Edge's own; choose another.")
+    return Statement(kind)
+
+
+def _transaction(findings: Findings, node: Tree, at: int) -> Statement:
+    try:
+        action = transaction_action(node, at)
+    except Contradiction:
+        return Statement("BEGIN", refusal="BEGIN says both READ ONLY and READ WRITE; say one.")
+    except KeyError:
+        findings.doubt("is transaction control that the classifier doesn't know")
+        return Statement("TRANSACTION", in_transaction=False)
+    if action.kind in PREPARED:
+        findings.privileged("takes part in a two-phase commit")
+    findings.touch(DATABASE, Effect.READ)
+    return replace(_reserved(action.kind.value, action.name), action=action, in_transaction=action.kind not in PREPARED)
+
+
+def _set(findings: Findings, node: Tree, at: int) -> Statement:
+    kind, name = node.get("kind", ""), node.get("name", "").lower()
+    findings.touch(DATABASE, Effect.READ)
+    try:
+        action = set_transaction_action(node, at)
+    except Contradiction:
+        return Statement("SET TRANSACTION", refusal="SET TRANSACTION says both READ ONLY and READ WRITE; say one.")
+    if action is not None:
+        return Statement("SET TRANSACTION", action)
+    values = node.get("args", [])
+    match kind:
+        case "VAR_RESET_ALL":
+            return Statement("RESET ALL")
+        case "VAR_RESET" | "VAR_SET_DEFAULT":
+            if name not in RESETTABLE:
+                findings.privileged(f"resets the setting {name}")
+            return Statement("RESET" if kind == "VAR_RESET" else "SET")
+        case "VAR_SET_VALUE":
+            value = constant(values[0]) if len(values) == 1 else None
+            if not is_harmless_value(name, value):
+                findings.privileged(f"changes the setting {name}")
+        case "VAR_SET_MULTI" if name == "session characteristics":
+            options = [option["DefElem"] for option in values]
+            if any(o["defname"] == "transaction_read_only" and constant(o["arg"]) != "1" for o in options):
+                findings.privileged("makes the session's transactions writable")
+        case _:
+            findings.doubt("is a form of SET that the classifier doesn't know")
+    return Statement("SET")
+
+
+def _read(kind: str) -> _Judge:
+    def judged(findings: Findings, node: Tree, at: int) -> Statement:
+        findings.touch(DATABASE, Effect.READ)
+        return _reserved(kind, node.get("portalname", ""))
+
+    return judged
+
+
+def _write(kind: str, reason: str) -> _Judge:
+    def judged(findings: Findings, node: Tree, at: int) -> Statement:
+        findings.touch(DATABASE, Effect.WRITE)
+        findings.because(reason)
+        return Statement(kind)
+
+    return judged
+
+
+def _discard(findings: Findings, node: Tree, at: int) -> Statement:
+    target = node.get("target", "").removeprefix("DISCARD_")
+    everything = target == "ALL"
+    findings.touch(DATABASE, Effect.WRITE if target == "TEMP" else Effect.READ)
+    if target == "TEMP":
+        findings.because("drops temporary tables")
+    return Statement(f"DISCARD {target}", in_transaction=not everything, resets_session=everything)
+
+
+def _deallocate(findings: Findings, node: Tree, at: int) -> Statement:
+    findings.touch(DATABASE, Effect.READ)
+    return replace(_reserved("DEALLOCATE", node.get("name", "")), resets_session="name" not in node)
+
+
+def _body(findings: Findings, node: Tree, at: int) -> Statement:
+    """Judge the one statement in `node`'s query field."""
+    query: Tree = node.get("query", {})
+    for kind, fields in query.items():
+        if kind in _BODIES:
+            return judge(findings, kind, fields, at)
+    findings.doubt("holds a statement that the classifier doesn't know")
+    return Statement("UNKNOWN")
+
+
+_BODIES: Final = frozenset({*_QUERIES, "CreateTableAsStmt", "DeclareCursorStmt", "RefreshMatViewStmt", "ExecuteStmt"})
+
+
+def _explain(findings: Findings, node: Tree, at: int) -> Statement:
+    """As its body, with ANALYZE or without: planning too runs functions, and one rule for both has no hole."""
+    body = _body(findings, node, at)
+    findings.touch(DATABASE, Effect.READ)
+    return replace(body, kind="EXPLAIN", is_copy_in=False, is_copy_out=False)
+
+
+def _prepare(findings: Findings, node: Tree, at: int) -> Statement:
+    _body(findings, node, at)
+    return _reserved("PREPARE", node.get("name", ""))
+
+
+def _execute(findings: Findings, node: Tree, at: int) -> Statement:
+    findings.doubt("runs a statement that was prepared before")
+    return _reserved("EXECUTE", node.get("name", ""))
+
+
+_HOLD: Final = 0x0020
+"""CURSOR_OPT_HOLD of PostgreSQL's parsenodes.h."""
+
+
+def _declare(findings: Findings, node: Tree, at: int) -> Statement:
+    _body(findings, node, at)
+    if node.get("options", 0) & _HOLD:
+        findings.doubt("declares a cursor WITH HOLD, which runs once more at COMMIT")
+    return _reserved("DECLARE CURSOR", node.get("portalname", ""))
+
+
+def _copy(findings: Findings, node: Tree, at: int) -> Statement:
+    into = "is_from" in node
+    if "filename" in node or "is_program" in node:
+        findings.privileged("copies to or from a file or program of the server")
+    if "relation" in node:
+        findings.relation(node["relation"], Effect.WRITE if into else Effect.READ)
+    for held in (node.get("query", {}), node.get("whereClause", {})):
+        for kind, fields in held.items():
+            # A constant is no node that a walk judges.
+            if kind not in ("A_Const", "ParamRef"):
+                walk(findings, kind, fields)
+    streams = "filename" not in node
+    return Statement("COPY", is_copy_in=into and streams, is_copy_out=not into and streams)
+
+
+_LOCK_MODES: Final = {1: Effect.READ, 8: Effect.PRIVILEGED}
+"""ACCESS SHARE is what a SELECT takes; ACCESS EXCLUSIVE keeps everybody out. Modes of lockdefs.h; others write."""
+
+
+def _lock(findings: Findings, node: Tree, at: int) -> Statement:
+    effect = _LOCK_MODES.get(node.get("mode", 0), Effect.WRITE)
+    if effect is not Effect.READ:
+        findings.because("locks tables")
+    for held in node.get("relations", ()):
+        findings.relation(held["RangeVar"], effect)
+    return Statement("LOCK")
+
+
+def _create_as(findings: Findings, node: Tree, at: int) -> Statement:
+    findings.relation(node.get("into", {}).get("rel", {}), Effect.DDL)
+    body = _body(findings, node, at)
+    view = node.get("objtype") == "OBJECT_MATVIEW"
+    return replace(body, kind="CREATE MATERIALIZED VIEW" if view else "CREATE TABLE AS")
+
+
+_JUDGES: Final[dict[str, _Judge]] = {
+    "TransactionStmt": _transaction,
+    "VariableSetStmt": _set,
+    "VariableShowStmt": _read("SHOW"),
+    "FetchStmt": _read("FETCH"),
+    "ClosePortalStmt": _read("CLOSE"),
+    "UnlistenStmt": _read("UNLISTEN"),
+    "ListenStmt": _write("LISTEN", "listens for notifications"),
+    "NotifyStmt": _write("NOTIFY", "notifies other sessions"),
+    "ConstraintsSetStmt": _write("SET CONSTRAINTS", "may run deferred triggers"),
+    "DiscardStmt": _discard,
+    "DeallocateStmt": _deallocate,
+    "ExplainStmt": _explain,
+    "PrepareStmt": _prepare,
+    "ExecuteStmt": _execute,
+    "DeclareCursorStmt": _declare,
+    "CopyStmt": _copy,
+    "LockStmt": _lock,
+    "CreateTableAsStmt": _create_as,
+}
+
+STATEMENTS: Final = frozenset({*_JUDGES, *_QUERIES, *DEFINITIONS, *PRIVILEGED})
+"""Node names of statements that are known."""
