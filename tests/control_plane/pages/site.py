@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import waitress.server
-from chalice import Chalice
+from chalice.app import Chalice
 from chalice.config import Config
-from chalice.local import LocalChalice, LocalGateway
+from chalice.local import LocalChalice, LocalGateway, LocalGatewayException
 
 from control_plane.chalicelib.adapters.embedded import issuer as issuer_routes
 from control_plane.chalicelib.adapters.embedded import outbox_page
@@ -210,8 +210,10 @@ def running_site(folder: Path) -> Iterator[Site]:
     try:
         yield site
     finally:
-        server.close()
+        # Closed by its own loop: closing under its feet makes it complain.
+        server.trigger.pull_trigger(server.close)
         thread.join(5)
+        server.task_dispatcher.shutdown()
         site.store.close()
 
 
@@ -240,17 +242,16 @@ def _wsgi(made: list[LocalGateway]) -> Callable[..., list[bytes]]:
         length = int(environ.get("CONTENT_LENGTH") or 0)
         path = quote(environ["PATH_INFO"].encode("latin-1"), safe="/%:@!$&'()*+,;=~-._")
         query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
-        answer = made[0].handle_request(
-            method=environ["REQUEST_METHOD"],
-            path=path + query,
-            headers=headers,
-            body=environ["wsgi.input"].read(length) if length else b"",
-        )
+        body = environ["wsgi.input"].read(length) if length else b""
+        try:
+            answer = made[0].handle_request(environ["REQUEST_METHOD"], path + query, headers, body)
+        except LocalGatewayException as error:
+            start_response(f"{error.CODE} X", [])
+            return [error.body or b""]
         multiple = answer.get("multiValueHeaders", {})
         sent = [(k, str(v)) for k, v in answer["headers"].items() if k.lower() not in {m.lower() for m in multiple}]
         sent += [(name, str(value)) for name, values in multiple.items() for value in values]
-        body = answer["body"].encode() if isinstance(answer["body"], str) else answer["body"]
         start_response(f"{answer['statusCode']} X", sent)
-        return [body]
+        return [answer["body"].encode() if isinstance(answer["body"], str) else answer["body"]]
 
     return application

@@ -221,9 +221,11 @@ class Issuer:
         return jwt.encode(dict(claims), self._store.key, algorithm="ES256", headers=headers)
 
     def _is_registered(self, client: str, redirect: str) -> bool:
+        web = redirect == f"{self.public_url}/callback"
         if client == WEB_CLIENT:
-            return redirect == f"{self.public_url}/callback"
-        return client == CLI_CLIENT and _LOOPBACK.fullmatch(redirect) is not None
+            return web
+        # Our own address may be a loopback one too, and is not the CLI's.
+        return client == CLI_CLIENT and not web and _LOOPBACK.fullmatch(redirect) is not None
 
 
 def challenge_of(verifier: str) -> str:
