@@ -176,7 +176,8 @@ async def settle_orphans(client: ControlClient, outcome: Callable[[OpenItem], Aw
     return len(seen)
 
 
-async def _settle(client: ControlClient, item: OpenItem, outcome: Callable[[OpenItem], Awaitable[str]]) -> RequestStatus:
+async def _settle(client: ControlClient, item: OpenItem,
+                  outcome: Callable[[OpenItem], Awaitable[str]]) -> RequestStatus:
     if item.state in (State.PENDING, State.APPROVED):
         return await client.withdraw(item.id, WithdrawRequest(reason="the edge was restarted"))
     word = await outcome(item)
