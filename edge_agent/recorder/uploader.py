@@ -83,6 +83,7 @@ class Uploader:
         self._now, self._alarm = now, alarm
         self.trouble = ""
         """Why the last try failed, in words; empty when it didn't."""
+        self._alarmed = ""
 
     async def run(self) -> None:
         """Close Segments that are due, hand over, delete; for ever."""
@@ -92,7 +93,7 @@ class Uploader:
             try:
                 self._journal.close_segment(even_if_young=False)
                 await self.hand_over()
-                self.trouble, pause = "", FIRST_PAUSE_SECONDS
+                self.trouble, self._alarmed, pause = "", "", FIRST_PAUSE_SECONDS
                 await asyncio.sleep(tick)
             except (TwokeysError, OSError) as error:
                 self._note(error)
@@ -169,10 +170,10 @@ class Uploader:
                 path.unlink()
 
     def _note(self, error: TwokeysError | OSError) -> None:
-        text = str(error)
-        if text != self.trouble and not isinstance(error, Unavailable):
-            self._alarm(text)
-        self.trouble = text
+        self.trouble = str(error)
+        if not isinstance(error, Unavailable) and self.trouble != self._alarmed:
+            self._alarmed = self.trouble
+            self._alarm(self.trouble)
 
 
 def _key_lines(path: Path) -> list[KeyLine]:
