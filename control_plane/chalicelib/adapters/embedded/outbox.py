@@ -64,7 +64,7 @@ class Outbox:
         for name in self._names()[:most]:
             message = email.message_from_bytes((self._folder / name).read_bytes(), policy=email.policy.default)
             body = message.get_body(("plain",)) if isinstance(message, EmailMessage) else None
-            text = body.get_content() if body else ""
+            text = body.get_content().replace("\r\n", "\n") if body else ""
             mail = Mail(str(message["To"]), str(message["Subject"]), text, str(message.get(_LINK_HEADER, "")))
             at = datetime.datetime.fromtimestamp(int(name[:20]) / 1_000_000, datetime.UTC)
             kept.append(KeptMail(mail, at.isoformat()))
