@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. The first start makes .venv from the lock, later ones take it as it is.
 
 VENV ?= .venv
-PYTHON := $(VENV)/bin/python
+PY := $(VENV)/bin/python
 ARGS ?=
 
 .PHONY: help up demo test check lint format bench lock wheel clean
@@ -17,29 +17,29 @@ demo: $(VENV)/.run ## the whole story, unattended
 
 test: lint ## every test, the slow ones and the browser too
 	@sh requirements/test_needs.sh
-	$(PYTHON) -m pytest -q $(ARGS)
+	$(PY) -m pytest -q $(ARGS)
 
 check: lint ## what every change must pass: lint, types, import rules, fast tests
-	$(PYTHON) -m pytest -q -x -m "not slow and not browser" $(ARGS)
+	$(PY) -m pytest -q -x -m "not slow and not browser" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy strict, import-linter
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy .
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy .
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.dev ## let ruff sort imports and lay out
-	$(PYTHON) -m ruff check --fix-only -q .
-	$(PYTHON) -m ruff format .
+	$(PY) -m ruff check --fix-only -q .
+	$(PY) -m ruff format .
 
 bench: $(VENV)/.dev ## the figures
-	$(PYTHON) -m bench $(ARGS)
+	$(PY) -m bench $(ARGS)
 
 lock: $(VENV)/.dev ## resolve requirements/ anew from pyproject.toml
-	sh requirements/lock.sh $(PYTHON)
+	sh requirements/lock.sh $(PY)
 
 wheel: $(VENV)/.dev ## build dist/twokeys-*.whl
-	$(PYTHON) -m build --no-isolation --wheel --outdir dist .
+	$(PY) -m build --no-isolation --wheel --outdir dist .
 
 clean: ## remove what make made, but no state
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
