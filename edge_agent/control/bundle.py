@@ -113,6 +113,7 @@ class BundleKeeper:
         """Pull now, at intervals, and whenever `soon` was called; for ever."""
         saved = self._clock.now()
         while True:
+            self._soon.clear()
             try:
                 await self.pull(client)
                 self.trouble = ""
@@ -121,7 +122,6 @@ class BundleKeeper:
                     self.save_time()
             except TwokeysError as error:
                 self.trouble = error.happened
-            self._soon.clear()
             with contextlib.suppress(TimeoutError):
                 # Jitter, so that a fleet does not come back all at once.
                 await asyncio.wait_for(self._soon.wait(), seconds * random.uniform(0.8, 1.2))  # noqa: S311

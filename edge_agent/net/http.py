@@ -55,6 +55,9 @@ class ControlHttp:
             cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False,
             max_line_size=MAX_HEADER_BYTES, max_field_size=MAX_HEADER_BYTES,
             headers={"Accept-Encoding": "identity", "User-Agent": "twokeys-edge"})
+        # aiohttp sends a GET or PUT again by itself when a kept connection breaks. The control plane would see the
+        # same nonce twice, which is an attack; who calls decides what is tried again. There is no public switch.
+        self._session._retry_connection = False
 
     async def exchange(self, call: HttpCall) -> HttpAnswer:
         """See `Transport`."""
