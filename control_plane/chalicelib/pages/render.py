@@ -52,13 +52,13 @@ def duration(seconds: int) -> str:
     return f"{max(seconds, 0)} s"
 
 
-def when(text: str) -> str:
+def when(text: str, layout: str = "%d %b %Y, %H:%M:%S UTC") -> str:
     """An ISO 8601 time as a person reads it, in UTC; anything else as it is."""
     try:
         at = datetime.datetime.fromisoformat(text)
     except ValueError:
         return text
-    return at.astimezone(datetime.UTC).strftime("%d %b %Y, %H:%M:%S UTC")
+    return at.astimezone(datetime.UTC).strftime(layout)
 
 
 def review(view: ReviewView, viewer: Viewer) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
 import ssl
 import threading
@@ -12,42 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from control_plane.chalicelib.adapters.embedded.smtp import SmtpConfig, SmtpMailer
 from control_plane.chalicelib.ports.mailer import Mail
 from twokeys.errors import Unavailable
 
 MAIL = Mail("rob@example.com", "subject", "text\n")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate of 127.0.0.1 in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "mail.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
 
 
 @contextmanager
@@ -85,12 +53,13 @@ def _converse(listener: socket.socket, certificate: Path, offers_tls: bool, line
                 file.close()
                 peer = context.wrap_socket(peer, server_side=True)
                 file, answer = peer.makefile("rb"), b""
+            elif text == "QUIT":
+                peer.sendall(b"221 bye\r\n")
+                break
             else:
                 in_data = text == "data"
                 answer = b"354 go on\r\n" if in_data else b"250 ok\r\n"
             peer.sendall(answer)
-            if text == "quit":
-                break
     except OSError:
         lines.append("BROKEN")
     finally:

@@ -1,0 +1,62 @@
+"""What became of a Request, in a sentence that says who, and whether anything ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twokeys.request import State
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a finished or running Request.
+
+    Args:
+        state: Where it stands.
+        people: Who decided.
+        reason: Why it was withdrawn, failed or is in doubt; empty where nobody said.
+        rows: Rows affected, where the server told.
+        sqlstate: PostgreSQL's error code, for a failed one.
+    """
+
+    state: State
+    people: Sequence[str] = ()
+    reason: str = ""
+    rows: int | None = None
+    sqlstate: str = ""
+
+
+def outcome(facts: Facts) -> str:
+    """The sentence; empty while a Request is pending."""
+    who = _names(facts.people)
+    because = f": {facts.reason.rstrip('. ')}" if facts.reason else ""
+    match facts.state:
+        case State.PENDING:
+            return ""
+        case State.APPROVED:
+            return f"{who} approved it. It has not run yet."
+        case State.SPENDING:
+            return f"{who} approved it. The edge is running it, once."
+        case State.DONE:
+            rows = "" if facts.rows is None else f", {facts.rows} row{'' if facts.rows == 1 else 's'} affected"
+            return f"{who} approved it. It ran{rows}."
+        case State.FAILED:
+            code = f" with error {facts.sqlstate}" if facts.sqlstate else ""
+            return f"{who} approved it. The database refused it{code}{because}."
+        case State.IN_DOUBT:
+            return f"{who} approved it. Whether it ran isn't known{because}."
+        case State.DENIED:
+            return f"{who} denied it. Nothing was run."
+        case State.EXPIRED:
+            return "Nobody answered in time, so it was denied. Nothing was run."
+        case State.WITHDRAWN:
+            return f"The caller withdrew it{because}. Nothing was run."
+        case State.LAPSED:
+            return f"{who} approved it, but it was not picked up in time. Nothing was run."
+
+
+def _names(people: Sequence[str]) -> str:
+    if not people:
+        return "Somebody"
+    return people[0] if len(people) == 1 else f"{', '.join(people[:-1])} and {people[-1]}"
