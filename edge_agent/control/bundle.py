@@ -25,7 +25,7 @@ from edge_agent.gate import Standing
 from edge_agent.recorder.bodies import WrappingKey
 from twokeys.bundle import MAX_BUNDLE_BYTES, Bundle, open_bundle
 from twokeys.digest import from_base64, sha256
-from twokeys.errors import InvalidInput, Refused, TwokeysError
+from twokeys.errors import InvalidInput, Refused, TwokeysError, Unavailable
 from twokeys.messages import SignedBundle, decode, encode
 from twokeys.policy import Policies
 from twokeys.signature import PublicKey
@@ -67,8 +67,16 @@ class BundleKeeper:
     """Keeps the Bundle in force. `changed` is called with each new one, on the loop."""
 
     def __init__(self, folder: StateFolder, clock: ControlClock, stale_read_seconds: int,
-                 changed: Callable[[Known], None] = lambda known: None) -> None:
+                 changed: Callable[[Known], None] = lambda known: None,
+                 alarm: Callable[[str], None] = lambda text: None) -> None:
         """Take up what the folder has.
+
+        Args:
+            folder: Where the Bundle and what is pinned are kept.
+            clock: The estimate of the control plane's clock.
+            stale_read_seconds: How long reads still pass after `not_after`.
+            changed: Told each new Bundle.
+            alarm: Told, once each, what is no outage: a forged, foreign or older Bundle.
 
         Raises:
             Refused: when the folder is not enrolled.
@@ -80,7 +88,8 @@ class BundleKeeper:
             raise Refused("This edge has not been enrolled.", not_done="It was not started.", code="not_enrolled")
         self._folder, self._clock, self._stale = folder, clock, stale_read_seconds
         self._state: EdgeState = state
-        self._changed = changed
+        self._changed, self._alarm = changed, alarm
+        self._alarmed = ""
         self._soon = asyncio.Event()
         self.known: Known | None = None
         self.trouble = ""
@@ -97,7 +106,7 @@ class BundleKeeper:
         if data is None:
             return
         try:
-            self._take(decode(SignedBundle, data, _MAX_FILE_BYTES), b"")
+            self._enter(self._verified(decode(SignedBundle, data, _MAX_FILE_BYTES)))
         except (InvalidInput, Refused) as error:
             self.trouble = f"The saved bundle was not used: {error.happened}"
 
@@ -107,7 +116,13 @@ class BundleKeeper:
         signed = await client.bundle(have)
         if signed is None:
             return False
-        return self._take(signed, encode(signed))
+        # In a thread: verifying parses policies, keeping waits for the disk, and sessions share this loop.
+        known = await asyncio.to_thread(self._verified, signed)
+        if self.known is not None and known.sha256 == self.known.sha256:
+            return False
+        await asyncio.to_thread(self._keep, known.bundle, encode(signed))
+        self._enter(known)
+        return True
 
     async def run(self, client: PullsBundles, seconds: float) -> None:
         """Pull now, at intervals, and whenever `soon` was called; for ever."""
@@ -116,12 +131,12 @@ class BundleKeeper:
             self._soon.clear()
             try:
                 await self.pull(client)
-                self.trouble = ""
+                self.trouble = self._alarmed = ""
                 if self._clock.now() - saved >= SAVE_TIME_SECONDS * 1000:
                     saved = self._clock.now()
-                    self.save_time()
+                    await asyncio.to_thread(self.save_time)
             except TwokeysError as error:
-                self.trouble = error.happened
+                self._note(error)
             with contextlib.suppress(TimeoutError):
                 # Jitter, so that a fleet does not come back all at once.
                 await asyncio.wait_for(self._soon.wait(), seconds * random.uniform(0.8, 1.2))  # noqa: S311
@@ -152,23 +167,29 @@ class BundleKeeper:
         if self._clock.heard_any:
             self._save(replace_time(self._state, self._clock))
 
-    def _take(self, signed: SignedBundle, to_save: bytes) -> bool:
+    def _verified(self, signed: SignedBundle) -> Known:
         bundle = open_bundle(signed, self._state.edge_id, self._state.revision, self.keys)
-        known = understand(signed, bundle)
-        if self.known is not None and bundle.revision == self.known.bundle.revision:
-            if known.sha256 == self.known.sha256:
-                return False
-            if bundle.issued_at < self.known.bundle.issued_at:
-                raise Refused("A bundle of the same revision was issued before the one in force.",
-                              not_done="The newer one stays.", code="bundle_rollback")
-        if to_save:
-            # First the Bundle, then the floor: a crash in between leaves one that is newer than the floor.
-            self._folder.write(BUNDLE_FILE, to_save)
-            state = msgspec.structs.replace(self._state, keys=list(bundle.keys), revision=bundle.revision)
-            self._save(replace_time(state, self._clock))
+        held = self.known
+        if held is not None and (bundle.revision, bundle.issued_at) < (held.bundle.revision, held.bundle.issued_at):
+            raise Refused("A bundle was issued before the one in force.", not_done="The newer one stays.",
+                          code="bundle_rollback")
+        return understand(signed, bundle)
+
+    def _keep(self, bundle: Bundle, data: bytes) -> None:
+        """First the Bundle, then the floor: a crash in between leaves a Bundle that is newer than the floor."""
+        self._folder.write(BUNDLE_FILE, data)
+        state = msgspec.structs.replace(self._state, keys=list(bundle.keys), revision=bundle.revision)
+        self._save(replace_time(state, self._clock))
+
+    def _enter(self, known: Known) -> None:
         self.known = known
         self._changed(known)
-        return True
+
+    def _note(self, error: TwokeysError) -> None:
+        self.trouble = error.happened
+        if not isinstance(error, Unavailable) and self.trouble != self._alarmed:
+            self._alarmed = self.trouble
+            self._alarm(self.trouble)
 
     def _save(self, state: EdgeState) -> None:
         self._folder.save_state(state)

@@ -59,11 +59,14 @@ class StateFolder:
         except OSError as error:
             raise _unavailable("made", error) from error
 
-    def identity(self) -> Identity:
+    def identity(self, expected_id: str = "") -> Identity:
         """Read id and key.
 
+        Args:
+            expected_id: The id in the configuration, if it has one.
+
         Raises:
-            Refused: when this folder has not been enrolled, or others can read the key.
+            Refused: when this folder has not been enrolled, is another edge's, or others can read the key.
             InvalidInput: when a file is malformed.
         """
         state, key = self.state(), self._key("edge.key")
@@ -73,6 +76,9 @@ class StateFolder:
         if state is None or key is None:
             raise Refused("This edge has not been enrolled.", not_done="It was not started.", code="not_enrolled",
                           advice="Ask an owner for a one-time token, then run: twokeys edge enrol --token TOKEN")
+        if expected_id and state.edge_id != expected_id:
+            raise Refused(f"The state folder is of {state.edge_id}, and the configuration says {expected_id}.",
+                          not_done="The edge was not started.", advice="Mend id or state_dir.", code="wrong_edge")
         return Identity(state.edge_id, key)
 
     def state(self) -> EdgeState | None:

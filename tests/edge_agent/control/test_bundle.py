@@ -179,6 +179,25 @@ def test_the_loop_pulls_again_when_told_and_survives_outages(tmp_path: Path) -> 
     asyncio.run(play())
 
 
+def test_a_forged_bundle_is_told_once_and_an_outage_is_not(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with edge_with(tmp_path) as edge:
+            told: asyncio.Queue[str] = asyncio.Queue()
+            got: asyncio.Queue[Known] = asyncio.Queue()
+            first = BundleKeeper(edge.folder, edge.clock, STALE, got.put_nowait, told.put_nowait)
+            good, edge.fake.bundle = edge.fake.bundle, signed(bundle(), "approval-other")
+            edge.fake.fail("/v1/bundle", "500", "lose_call")
+            task = asyncio.create_task(first.run(edge.client, 0.01))
+            assert "trusted for approval" in await asyncio.wait_for(told.get(), 5)
+            calls = len(edge.fake.calls)
+            edge.fake.bundle = good
+            await asyncio.wait_for(got.get(), 5)
+            assert len(edge.fake.calls) > calls and told.empty()
+            task.cancel()
+
+    asyncio.run(play())
+
+
 def test_a_full_disk_keeps_the_old_bundle_in_force(tmp_path: Path) -> None:
     async def play() -> None:
         async with edge_with(tmp_path / "state") as edge:

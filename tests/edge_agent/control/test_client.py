@@ -28,7 +28,9 @@ HEAD = ChainHead(7, "c" * 64)
 def test_enrolment_makes_a_key_nobody_else_can_read_and_pins_the_keys(tmp_path: Path) -> None:
     async def play() -> None:
         async with edge_with(tmp_path / "state") as edge:
-            assert edge.folder.identity().edge_id == EDGE
+            assert edge.folder.identity(EDGE).edge_id == EDGE
+            with pytest.raises(Refused, match="configuration says edge-9"):
+                edge.folder.identity("edge-9")
             assert stat.S_IMODE((tmp_path / "state" / "edge.key").stat().st_mode) == 0o600
             state = edge.folder.state()
             assert state is not None and len(pinned(state.keys)) == 2

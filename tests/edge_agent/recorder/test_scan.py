@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge_agent.recorder.scan import Damaged, scan
 from edge_agent.recorder.segments import list_segments
 from tests.edge_agent.recorder.journals import EDGE, READ, journal_in, session_key
-from twokeys.record import ChainHead, genesis
+from twokeys.record import ChainHead, extend, genesis
 from twokeys.segment_files import pack_body
 
 FIRST = "edge-1-000000000001"
@@ -145,6 +145,31 @@ def test_a_flipped_byte_anywhere_stops_the_start_and_is_located(killed: Path, da
         return
     # The one flip that looks like a tear: in the very last line's newline, or in the length of the last body.
     assert found.cut and found.head.sequence == 5, (path.name, at)
+
+
+LINES = st.lists(st.one_of(st.just(b'{"seq":1}'), st.just(b'{"body_sha256":"a","seq":1}'), st.just(b"[]"),
+                           st.just(b'{"seq":"1"}'), st.binary(max_size=30)), max_size=4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(lines=LINES, tail=st.binary(max_size=80), bodies=st.binary(max_size=60), keys=st.binary(max_size=60))
+def test_any_bytes_are_a_journal_or_damaged(tmp_path: Path, lines: list[bytes], tail: bytes, bodies: bytes,
+                                            keys: bytes) -> None:
+    head = genesis(EDGE)
+    data = head.hash.encode() + b"\n"
+    for line in lines:
+        head = extend(head, line)
+        data += head.hash.encode() + b" " + line + b"\n"
+    for part, content in (("journal.open", data + tail), ("bodies", bodies), ("keys", keys)):
+        (tmp_path / f"{FIRST}.{part}").write_bytes(content)
+    try:
+        found = scan(tmp_path, EDGE)
+        assert found.head.sequence <= len(data + tail) // 66
+        assert scan(tmp_path, EDGE).head == found.head
+    except Damaged as damage:
+        assert damage.offset <= len(data + tail + bodies + keys)
+    for path in tmp_path.iterdir():
+        path.unlink()
 
 
 def test_a_missing_segment_stops_the_start(killed: Path) -> None:
