@@ -21,8 +21,8 @@ from .lexer import MAX_COLOURED_CHARACTERS, Token, tokens
 from .values import show
 from .visible import Mark, imitation, pieces
 
-MAX_COMMAND_BYTES: Final = 4 * 1024 * 1024
-"""Longest Command blob that is laid out; nobody reads a longer one, so nobody can approve it."""
+MAX_COMMAND_BYTES: Final = 1024 * 1024
+"""Longest Command blob that is laid out: some 70 parts. Nobody reads a longer one, so nobody can approve it."""
 
 PART_CHARACTERS: Final = 12_000
 """About how many characters one part shows."""
@@ -116,7 +116,7 @@ class Document:
         )
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def lay_out(blob: bytes) -> Document:
     """Lay a Command blob out.
 

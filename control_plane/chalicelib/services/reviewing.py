@@ -37,8 +37,29 @@ class Looked:
     refusal: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What a person decided on the page.
+
+    Args:
+        request_id: The Request.
+        person_id: Who, from their session.
+        auth_time: When they proved who they are, for policies that ask for a recent proof.
+        approve: True approves, False denies.
+        reason: May be empty for an approval.
+        command_digest: What they were shown.
+    """
+
+    request_id: str
+    person_id: str
+    auth_time: int
+    approve: bool
+    reason: str
+    command_digest: str
+
+
 class Desk(Protocol):
-    """The Requests, for people."""
+    """The Requests, for people who are still registered."""
 
     def look(self, request_id: str, person_id: str) -> Looked:
         """One Request.
@@ -50,7 +71,7 @@ class Desk(Protocol):
     def listing(self, person_id: str) -> ListView:
         """What waits for this person, for others, and what is over."""
 
-    def vote(self, request_id: str, person_id: str, approve: bool, reason: str, command_digest: str) -> None:
+    def vote(self, ballot: Ballot) -> None:
         """Decide, in one transaction that checks everything again. Raises Refused or Conflict."""
 
 
@@ -123,7 +144,8 @@ class Reviewing:
                           advice="Open the request again and read it.", code="digest_mismatch")  # fmt: skip
         if verdict == "approve":
             self._refuse_unshown(session, looked)
-        self._desk.vote(request_id, session.person_id, verdict == "approve", reason, looked.command_digest)
+        approve, digest = verdict == "approve", looked.command_digest
+        self._desk.vote(Ballot(request_id, session.person_id, session.auth_time, approve, reason, digest))
 
     def _refuse_unshown(self, session: Session, looked: Looked) -> None:
         parts = len(_document(looked).parts)

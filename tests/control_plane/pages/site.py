@@ -27,7 +27,7 @@ from control_plane.chalicelib.adapters.embedded.outbox import Outbox
 from control_plane.chalicelib.adapters.embedded.web_sessions import SqliteWebSessions
 from control_plane.chalicelib.pages.views import AccessView, ListView, RequestView, Rule, VoteView
 from control_plane.chalicelib.routes import review, signin, static
-from control_plane.chalicelib.services.reviewing import Looked, Reviewing
+from control_plane.chalicelib.services.reviewing import Ballot, Looked, Reviewing
 from control_plane.chalicelib.services.sessions import Sessions
 from control_plane.chalicelib.services.signing_in import SigningIn
 from tests.control_plane.pages.samples import blob
@@ -82,7 +82,9 @@ class MemoryDesk:
         over = tuple(one for one in self.requests.values() if not one.is_pending)
         return ListView(pending, (), over) if person_id == "rob" else ListView((), pending, over)
 
-    def vote(self, request_id: str, person_id: str, approve: bool, reason: str, command_digest: str) -> None:
+    def vote(self, ballot: Ballot) -> None:
+        request_id, person_id, approve, reason = ballot.request_id, ballot.person_id, ballot.approve, ballot.reason
+        assert ballot.command_digest == DIGEST and ballot.auth_time
         request = self.requests[request_id]
         if person_id != "rob":
             raise Refused("You sponsor agent-7.", not_done="Nothing was decided.", code="own_request")

@@ -30,6 +30,9 @@ from ...pages.responses import (
 )
 from ...pages.views import LoginView
 from .issuer_core import AuthorizeRequest, Issuer, RedirectError, TokenError, parameters_of, refuse_bad_state
+from .issuer_store import IssuerStore, set_passphrase
+
+__all__ = ["Issuer", "IssuerStore", "blueprint", "set_passphrase"]
 
 COOKIE: Final = "__Host-twokeys-login"
 """Binds a sign-in form to the browser it was shown to."""

@@ -1,0 +1,1 @@
+"""Ports on real things: AWS, or one machine."""

@@ -1,0 +1,1 @@
+"""Ports on one machine: SQLite, files, threads, and a small issuer. Not part of the Lambda package."""

@@ -1,0 +1,1 @@
+"""Thin: a request in, a service asked, an answer out."""
