@@ -127,6 +127,9 @@ _PRIVILEGED_DROPS: Final = words(
     OBJECT_ACCESS_METHOD OBJECT_PUBLICATION OBJECT_TRANSFORM OBJECT_OPCLASS OBJECT_OPFAMILY OBJECT_CONVERSION
     """
 )
+_PRIVILEGED_OBJECTS: Final = _PRIVILEGED_DROPS | words("OBJECT_ROLE OBJECT_DATABASE OBJECT_TABLESPACE")
+"""Kinds of object that nobody renames or moves unnoticed."""
+
 _NAMED_DROPS: Final = words("OBJECT_TABLE OBJECT_VIEW OBJECT_MATVIEW OBJECT_SEQUENCE OBJECT_INDEX OBJECT_FOREIGN_TABLE")
 _DROPS_ON_TABLE: Final = frozenset({"OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"})
 
@@ -141,7 +144,7 @@ def privileged(findings: Findings, kind: str, node: Tree) -> tuple[str, bool]:
     word = PRIVILEGED[kind]
     if kind in ("GrantStmt", "GrantRoleStmt") and "is_grant" not in node:
         word = word.replace("GRANT", "REVOKE")
-    findings.privileged(f"is {word}")
+    findings.privileged(f"runs {word}")
     for relation in _relations_in(node, findings):
         findings.relation(relation, Effect.PRIVILEGED)
     return word, kind not in _NEVER_IN_TRANSACTION
@@ -180,6 +183,9 @@ def define(findings: Findings, kind: str, node: Tree) -> tuple[str, bool]:
         case "DropStmt":
             word = f"DROP {_object_words(node, 'removeType')}"
             _drop(findings, node)
+        case "RenameStmt" | "AlterObjectSchemaStmt":
+            if {node.get("renameType"), node.get("objectType")} & _PRIVILEGED_OBJECTS:
+                findings.privileged("renames or moves a role, or something of the server's")
         case "ClusterStmt":
             in_transaction = "relation" in node
         case "ReindexStmt":
@@ -190,7 +196,7 @@ def define(findings: Findings, kind: str, node: Tree) -> tuple[str, bool]:
     walk(findings, kind, node, relations=effect)
     if all(before < effect for before in findings.accesses.values()):
         findings.touch(DATABASE, effect)
-        findings.because(f"is {word}")
+        findings.because(f"runs {word}")
     return word, in_transaction
 
 

@@ -18,6 +18,9 @@ class SqlLimits:
     Args:
         text_bytes: Longest text. 1 MiB costs about 15 ms to parse and 0.3 s to walk.
         statements: Most statements in one text.
+        unscanned_bytes: A text up to this length is parsed at once: it can't be deep enough to harm the parser.
+        tokens: Most tokens of a longer text; each may cost 700 bytes of memory while the text is judged.
+        chain_tokens: Most tokens that may hang together in a longer text (see `depth`); 65 bytes of stack each.
         tree_nodes: Most nodes of the parser's tree.
         normalised_chars: Longest normalised text, in characters; the rest is cut and marked.
         normalised_tokens: Most tokens that are looked at for the normalised text.
@@ -30,6 +33,9 @@ class SqlLimits:
 
     text_bytes: int = 1024 * 1024
     statements: int = 1000
+    unscanned_bytes: int = 16 * 1024
+    tokens: int = 200_000
+    chain_tokens: int = 16_000
     tree_nodes: int = 250_000
     normalised_chars: int = 4096
     normalised_tokens: int = 4096

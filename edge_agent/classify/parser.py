@@ -1,7 +1,7 @@
 """The server's own grammar: libpg_query by way of the library that postgast carries.
 
-Only its JSON entry is used. The entries that build objects of a nested text (protobuf) recurse in C and can crash the
-process at some 100,000 levels; this one answers with an error, and orjson refuses what is left too deep.
+Only its JSON entry is used: the entry for protobuf needs more stack per level, and its objects are deep too. No entry
+looks at the stack, so that no text may come here that `depth` has not let pass. orjson refuses what is left too deep.
 https://github.com/pganalyze/libpg_query
 """
 
@@ -46,7 +46,7 @@ def parse(text: bytes) -> list[Tree]:
     """Parse `text` into its RawStmts.
 
     Args:
-        text: UTF-8 without NUL (the C string would end there, and hide the rest).
+        text: UTF-8 without NUL (the C string would end there, and hide the rest), that passed `depth.check_depth`.
 
     Raises:
         Unparsable: As it says.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_agent.classify.depth import check_depth
 from edge_agent.classify.findings import Findings, TooManyNodes
 from edge_agent.classify.limits import DEFAULT_LIMITS, SqlLimits
 from edge_agent.classify.normalise import normalise
@@ -69,6 +70,7 @@ def classify_sql(text: bytes, search_path: tuple[str, ...], limits: SqlLimits = 
     except UnicodeDecodeError:
         return _refused("The text isn't valid UTF-8. Set the client's encoding to UTF8.", "22021")
     try:
+        check_depth(text, limits)
         trees = parse(text)
         if len(trees) > limits.statements:
             return _refused(f"The text has more than {limits.statements} statements. Send fewer at once.", "54000")
@@ -82,6 +84,8 @@ def classify_sql(text: bytes, search_path: tuple[str, ...], limits: SqlLimits = 
 def _unparsable(text: bytes, error: Unparsable, limits: SqlLimits) -> SqlVerdict:
     if error.too_complex:
         return _refused("The text is nested too deeply to be judged. Split it.", "54001")
+    if error.position == 0:
+        return _refused("Syntax error (PostgreSQL's scanner). Nothing was sent to the server.", "42601")
     where = len(text[: max(0, error.position - 1)].decode("utf-8", "replace")) + 1
     said = f"Syntax error at character {where} (PostgreSQL {GRAMMAR_MAJOR}'s grammar)."
     return _refused(f"{said} Nothing was sent to the server.", "42601", normalise(text, UNKNOWN_KIND, limits))

@@ -206,9 +206,7 @@ def _copy(findings: Findings, node: Tree, at: int) -> Statement:
         findings.relation(node["relation"], Effect.WRITE if into else Effect.READ)
     for held in (node.get("query", {}), node.get("whereClause", {})):
         for kind, fields in held.items():
-            # A constant is no node that a walk judges.
-            if kind not in ("A_Const", "ParamRef"):
-                walk(findings, kind, fields)
+            walk(findings, kind, fields)
     streams = "filename" not in node
     return Statement("COPY", is_copy_in=into and streams, is_copy_out=not into and streams)
 
