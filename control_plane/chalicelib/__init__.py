@@ -1,4 +1,4 @@
-"""The control plane behind `app.py`.
+"""The Chalice project's own package: `chalicelib` on Lambda, `control_plane.chalicelib` elsewhere, never both at once.
 
-Imports are relative: it is `chalicelib` on Lambda, `control_plane.chalicelib` elsewhere.
+    route ──▶ service ──▶ port ──▶ adapter          imports inside are relative, and go this way only
 """

@@ -1,1 +1,1 @@
-"""Ports on real things: AWS, or one machine."""
+"""Implementations of the ports."""

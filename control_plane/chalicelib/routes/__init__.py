@@ -1,1 +1,1 @@
-"""Thin: a request in, a service asked, an answer out."""
+"""HTTP in, services, HTTP out. Thin: who calls is established here, what is permitted in the services."""

@@ -1,1 +1,1 @@
-"""What is done, on ports."""
+"""What the control plane does, one file per task. Nothing here knows SQLite, files, AWS or HTTP."""

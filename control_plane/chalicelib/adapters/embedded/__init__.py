@@ -1,1 +1,1 @@
-"""Ports on one machine: SQLite, files, threads, and a small issuer. Not part of the Lambda package."""
+"""The ports on one machine: SQLite, files and a thread for deadlines. Durable; no boundary against local code."""
