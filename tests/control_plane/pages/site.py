@@ -18,18 +18,12 @@ from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import LocalChalice, LocalGateway, LocalGatewayException
 
-from control_plane.chalicelib.adapters.embedded import issuer as issuer_routes
-from control_plane.chalicelib.adapters.embedded import outbox_page
-from control_plane.chalicelib.adapters.embedded.issuer_core import Issuer
-from control_plane.chalicelib.adapters.embedded.issuer_store import IssuerStore
-from control_plane.chalicelib.adapters.embedded.oidc_client import EmbeddedOidcClient
+from control_plane.chalicelib.adapters.embedded import people_site
+from control_plane.chalicelib.adapters.embedded.issuer import set_passphrase
 from control_plane.chalicelib.adapters.embedded.outbox import Outbox
-from control_plane.chalicelib.adapters.embedded.web_sessions import SqliteWebSessions
 from control_plane.chalicelib.pages.views import AccessView, ListView, RequestView, Rule, VoteView
-from control_plane.chalicelib.routes import review, signin, static
-from control_plane.chalicelib.services.reviewing import Ballot, Looked, Reviewing
+from control_plane.chalicelib.services.reviewing import Ballot, Looked
 from control_plane.chalicelib.services.sessions import Sessions
-from control_plane.chalicelib.services.signing_in import SigningIn
 from tests.control_plane.pages.samples import blob
 from twokeys.errors import Conflict, InvalidInput, Refused
 
@@ -120,12 +114,10 @@ class Site:
 
     url: str
     desk: MemoryDesk
-    issuer: Issuer
-    store: IssuerStore
     sessions: Sessions
     outbox: Outbox
     now: list[float]
-    passphrases: dict[str, str] = field(default_factory=dict)
+    passphrases: dict[str, str]
 
 
 @dataclass
@@ -194,18 +186,16 @@ def running_site(folder: Path) -> Iterator[Site]:
     made: list[LocalGateway] = []
     server = waitress.server.create_server(_wsgi(made), host="127.0.0.1", port=0, threads=4)
     url = f"http://127.0.0.1:{server.effective_port}"
-    site = _site(url, folder)
-    clock = _clock(site.now)
-    live = site.sessions
-    signing = SigningIn(EmbeddedOidcClient(site.issuer), url, b"k" * 32, clock)
-    for routes in (
-        issuer_routes.blueprint(site.issuer),
-        signin.blueprint(signing, live, url, lambda subject: subject if subject != "nobody" else None),
-        review.blueprint(Reviewing(site.desk, live), live, url),
-        static.blueprint(),
-        outbox_page.blueprint(site.outbox, live, url),
-    ):
+    now, desk = [1_795_379_462.0], MemoryDesk()
+    people = people_site.build(
+        folder, url, lambda: now[0], desk, lambda subject: subject if subject != "nobody" else None
+    )
+    for routes in people.blueprints:
         app.register_blueprint(routes)
+    store = people_site.issuer_store(folder)
+    passphrases = {person: set_passphrase(store, person) for person in ("ann", "rob", "nobody")}
+    store.close()
+    site = Site(url, desk, people.sessions, people.outbox, now, passphrases)
     made.append(LocalGateway(app, Config.create(chalice_app=app, lambda_timeout=60)))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -216,22 +206,7 @@ def running_site(folder: Path) -> Iterator[Site]:
         server.trigger.pull_trigger(server.close)
         thread.join(5)
         server.task_dispatcher.shutdown()
-        site.store.close()
-
-
-def _site(url: str, folder: Path) -> Site:
-    now = [1_795_379_462.0]
-    store = IssuerStore(folder / "issuer")
-    sessions = Sessions(SqliteWebSessions(folder / "sessions.sqlite"), _clock(now))
-    issuer = Issuer(url, store, _clock(now))
-    outbox = Outbox(folder / "outbox", "twokeys@example.com", _clock(now))
-    site = Site(url, MemoryDesk(), issuer, store, sessions, outbox, now)
-    site.passphrases = {person: store.set_passphrase(person) for person in ("ann", "rob", "nobody")}
-    return site
-
-
-def _clock(now: list[float]) -> Callable[[], float]:
-    return lambda: now[0]
+        people.close()
 
 
 def _wsgi(made: list[LocalGateway]) -> Callable[..., list[bytes]]:
