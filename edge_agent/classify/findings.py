@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from edge_agent.classify.builtins import RELATIONS, SECRET_RELATIONS
 from edge_agent.classify.limits import SqlLimits
 from edge_agent.classify.names import dotted, has_invisible, visible
@@ -9,8 +11,22 @@ from edge_agent.classify.parser import Tree
 from twokeys.effect import DATABASE, Access, Effect, ObjectKind, ObjectRef
 
 
-class TooManyNodes(Exception):
-    """The tree is larger than the limit."""
+class TooMuch(Exception):
+    """The text holds more than a limit allows.
+
+    Args:
+        what: Of what, in the plural.
+        limit: How many are allowed.
+    """
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"more than {limit} {what}")
+        self.what = what
+        self.limit = limit
+
+
+_REASON_CHARS: Final = 200
+"""Longest reason; a setting's name may be as long as the text."""
 
 
 class Findings:
@@ -57,15 +73,18 @@ class Findings:
         self.fields: list[tuple[str, str]] = []
 
     def touch(self, ref: ObjectRef, effect: Effect) -> None:
-        """Note that `effect` happens to `ref`; the worst stays."""
+        """Note that `effect` happens to `ref`; the worst stays. Raises TooMuch past the limit."""
         before = self.accesses.get(ref)
         if before is None or before < effect:
             self.accesses[ref] = effect
+            if len(self.accesses) > self.limits.objects:
+                raise TooMuch("objects", self.limits.objects)
 
     def because(self, reason: str) -> None:
         """Note a reason why this is no proven read. It must hold no literal of the text."""
         if len(self.reasons) < self.limits.reasons:
-            self.reasons[visible(reason)] = None
+            reason = visible(reason)
+            self.reasons[reason if len(reason) <= _REASON_CHARS else reason[: _REASON_CHARS - 1] + "…"] = None
 
     def doubt(self, reason: str) -> None:
         """Note that something was not understood."""
@@ -78,10 +97,10 @@ class Findings:
         self.because(reason)
 
     def count(self, nodes: int) -> None:
-        """Count nodes. Raises TooManyNodes past the limit."""
+        """Count nodes. Raises TooMuch past the limit."""
         self.nodes += nodes
         if self.nodes > self.limits.tree_nodes:
-            raise TooManyNodes
+            raise TooMuch("parts", self.limits.tree_nodes)
 
     def relation(self, node: Tree, effect: Effect) -> None:
         """Note a RangeVar. An unqualified name counts once for each schema where it may be found."""
@@ -96,10 +115,11 @@ class Findings:
             self.doubt(f"a name holds characters that can't be seen: {name}")
         schemas: tuple[str, ...] = (schema,)
         if not schema:
-            own = name.startswith("pg_")
-            schemas = ("pg_catalog",) if name in RELATIONS or not self.search_path else self.search_path
-            if own and "pg_catalog" not in schemas:
+            schemas = ("pg_catalog",) if name in RELATIONS else self.search_path
+            if name.startswith("pg_") and "pg_catalog" not in schemas:
                 schemas = ("pg_catalog", *schemas)
+            if not schemas:
+                self.doubt(f"names {name} without a schema, and no search path is known")
         for each in schemas:
             worst = effect
             if each == "pg_catalog":

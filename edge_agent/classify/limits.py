@@ -22,6 +22,7 @@ class SqlLimits:
         tokens: Most tokens of a longer text; each may cost 700 bytes of memory while the text is judged.
         chain_tokens: Most tokens that may hang together in a longer text (see `depth`); 65 bytes of stack each.
         tree_nodes: Most nodes of the parser's tree.
+        objects: Most objects that one text may touch; the policy is asked about each.
         normalised_chars: Longest normalised text, in characters; the rest is cut and marked.
         normalised_tokens: Most tokens that are looked at for the normalised text.
         reasons: Most reasons told to a reviewer.
@@ -37,6 +38,7 @@ class SqlLimits:
     tokens: int = 200_000
     chain_tokens: int = 16_000
     tree_nodes: int = 250_000
+    objects: int = 500
     normalised_chars: int = 4096
     normalised_tokens: int = 4096
     reasons: int = 12

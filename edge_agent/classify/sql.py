@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_agent.classify.depth import check_depth
-from edge_agent.classify.findings import Findings, TooManyNodes
+from edge_agent.classify.findings import Findings, TooMuch
 from edge_agent.classify.limits import DEFAULT_LIMITS, SqlLimits
 from edge_agent.classify.normalise import normalise
 from edge_agent.classify.parser import GRAMMAR_MAJOR, Tree, Unparsable, parse
@@ -77,8 +77,8 @@ def classify_sql(text: bytes, search_path: tuple[str, ...], limits: SqlLimits = 
         return _judge_all(text, trees, search_path, limits)
     except Unparsable as error:
         return _unparsable(text, error, limits)
-    except TooManyNodes:
-        return _refused(f"The text has more than {limits.tree_nodes} parts. Send fewer at once.", "54001")
+    except TooMuch as error:
+        return _refused(f"The text has more than {error.limit} {error.what}. Send fewer at once.", "54001")
 
 
 def _unparsable(text: bytes, error: Unparsable, limits: SqlLimits) -> SqlVerdict:
@@ -141,6 +141,8 @@ def _classification(text: bytes, judged: list[tuple[Findings, Statement]], limit
     for findings, _ in judged:
         for access in findings.result():
             worst[access.object] = max(access.effect, worst.get(access.object, Effect.READ))
+        if len(worst) > limits.objects:
+            raise TooMuch("objects", limits.objects)
         reasons.update(findings.reasons)
     certain = all(findings.certain for findings, _ in judged)
     if not certain:

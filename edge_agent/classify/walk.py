@@ -33,7 +33,7 @@ def walk(findings: Findings, kind: str, node: Tree, relations: Effect = Effect.R
         relations: What happens to a relation that stands outside of any query (in a definition).
 
     Raises:
-        TooManyNodes: See `Findings.count`.
+        TooMuch: See `Findings.count`.
     """
     allowed = DEFINITION_NODES if findings.definition else QUERY_NODES
     stack: list[_Item] = [(kind, node, _NO_NAMES, relations)]

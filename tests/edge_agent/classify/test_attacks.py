@@ -115,10 +115,8 @@ def test_p3_code_of_users_is_no_proven_read(text: str) -> None:
         "SELECT (1::int).{}",
         "SELECT ((SELECT 1)).{}",
         "SELECT x.{} FROM unnest(ARRAY[1]) AS x",
-        "SELECT x.{} FROM generate_series(1, 2) AS x({})",
         "SELECT x FROM generate_series(1, 2) AS x WHERE x.{} IS NULL",
         "SELECT 1 FROM t, generate_series(1, 2) AS x ORDER BY x.{}",
-        "SELECT x.{} FROM (SELECT 1 AS a) AS x",
     ],
 )
 def test_p3_each_notation_of_a_call_is_a_call(form: str, name: str) -> None:
@@ -173,6 +171,43 @@ def test_p5_files_and_programs_are_privileged(text: str) -> None:
     assert verdict(text).classification.effect is Effect.PRIVILEGED
 
 
+_CALLS = [
+    "pg_advisory_lock(1)",
+    "pg_try_advisory_lock(1)",
+    "pg_advisory_xact_lock_shared(1)",
+    "pg_advisory_unlock(1)",
+    "pg_terminate_backend(1)",
+    "pg_cancel_backend(1)",
+    "pg_reload_conf()",
+    "pg_switch_wal()",
+    "pg_rotate_logfile()",
+    "pg_create_restore_point('x')",
+    "pg_stat_reset()",
+    "pg_stat_reset_shared('x')",
+    "pg_logical_emit_message(true,'a','b')",
+    "pg_create_logical_replication_slot('a','b')",
+    "pg_create_physical_replication_slot('a')",
+    "pg_drop_replication_slot('a')",
+    "pg_replication_origin_create('a')",
+    "lo_create(0)",
+    "lo_from_bytea(0,'')",
+    "lo_put(1,1,'')",
+    "lo_unlink(1)",
+    "lowrite(1,'')",
+    "pg_export_snapshot()",
+    "pg_import_system_collations('a')",
+    "pg_promote()",
+    "gin_clean_pending_list('i')",
+    "brin_summarize_new_values('i')",
+    "pg_notify('a','b')",
+    "nextval('s')",
+    "setval('s',1)",
+    "pg_wal_replay_pause()",
+    "pg_backup_start('x')",
+    "pg_log_backend_memory_contexts(1)",
+]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -187,19 +222,7 @@ def test_p5_files_and_programs_are_privileged(text: str) -> None:
         "LOCK t IN SHARE MODE",
         "SET ROLE x",
         "LOAD 'x'",
-        *(
-            f"SELECT {call}"
-            for call in """
-            pg_advisory_lock(1) pg_try_advisory_lock(1) pg_advisory_xact_lock_shared(1) pg_advisory_unlock(1)
-            pg_terminate_backend(1) pg_cancel_backend(1) pg_reload_conf() pg_switch_wal() pg_rotate_logfile()
-            pg_create_restore_point('x') pg_stat_reset() pg_stat_reset_shared('x') pg_logical_emit_message(true,'a','b')
-            pg_create_logical_replication_slot('a','b') pg_create_physical_replication_slot('a')
-            pg_drop_replication_slot('a') pg_replication_origin_create('a') lo_create(0) lo_from_bytea(0,'') lo_put(1,1,'')
-            lo_unlink(1) lowrite(1,'') pg_export_snapshot() pg_import_system_collations('a') pg_promote()
-            gin_clean_pending_list('i') brin_summarize_new_values('i') pg_notify('a','b') nextval('s') setval('s',1)
-            pg_wal_replay_pause() pg_backup_start('x') pg_log_backend_memory_contexts(1)
-            """.split()
-        ),
+        *(f"SELECT {call}" for call in _CALLS),
     ],
 )
 def test_p6_what_the_servers_read_only_mode_lets_pass_is_no_read(text: str) -> None:
@@ -272,14 +295,14 @@ def test_p8_a_nul_hides_no_second_statement() -> None:
 
 
 def test_p8_other_encodings_are_refused() -> None:
-    gbk = "SELECT '".encode() + b"\xd6\x5c'; DELETE FROM t; --'"
+    gbk = b"SELECT '" + b"\xd6\x5c'; DELETE FROM t; --'"
     assert "UTF-8" in classify_sql(gbk, ("public",)).refusal
     assert "UTF-8" in classify_sql(b"SELECT '\xc0\xa7'", ("public",)).refusal
 
 
 def test_p8_homoglyphs_are_other_tables() -> None:
     (access,) = verdict("SELECT * FROM \u043erders").classification.accesses
-    assert access.object.name == "public.\u043erders" != "public.orders"
+    assert access.object.name == "public.\u043erders"
 
 
 def test_p8_invisible_characters_are_spelled_out_to_people() -> None:

@@ -68,3 +68,22 @@ def test_column_notation_calls_functions(dsn: str) -> None:
     # The reason for the rules in `calls`: if this fails one day, they may be eased.
     for text in ("SELECT (7).pg_try_advisory_lock", "SELECT x.abs FROM unnest(ARRAY[-1]) AS x"):
         assert sqlstate_of(dsn, text) == ""
+
+
+def test_on_a_row_only_functions_of_rows_can_be_called(dsn: str) -> None:
+    for text in (
+        "SELECT x.upper FROM (SELECT 'a'::text AS a) AS x",
+        "SELECT x.upper FROM (VALUES ('a'::text)) AS x(a)",
+        "SELECT u.upper FROM u",
+        "WITH x AS (SELECT 'a'::text AS a) SELECT x.upper FROM x",
+        "SELECT x.upper FROM unnest(ARRAY['a']) WITH ORDINALITY AS x",
+        "SELECT x.upper FROM ROWS FROM (unnest(ARRAY['a']), unnest(ARRAY['b'])) AS x",
+        "SELECT x.upper FROM json_to_record('{}') AS x(a text)",
+        "SELECT x.upper FROM json_each_text('{}') AS x",
+    ):
+        assert sqlstate_of(dsn, text) == "42703", text
+
+
+def test_a_column_of_the_name_comes_before_a_function(dsn: str) -> None:
+    assert sqlstate_of(dsn, "SELECT 1 / (x.abs)::int FROM unnest(ARRAY[-1]) AS x(abs)") == ""
+    assert sqlstate_of(dsn, "SELECT x.abs::text::int * 1 / (x.abs + 1) FROM unnest(ARRAY[-1]) AS x(abs)") == "22012"

@@ -289,6 +289,24 @@ def test_limits_refuse_what_is_too_long_or_too_large() -> None:
     assert verdict("SELECT 1;" * 5, limits=SqlLimits(statements=4)).sqlstate == "54000"
     assert verdict("SELECT 1, 2, 3, 4", limits=SqlLimits(tree_nodes=4)).sqlstate == "54001"
     assert verdict("SELECT 1;" * 5, limits=SqlLimits(tree_nodes=8)).sqlstate == "54001"
+    assert "objects" in verdict("TABLE a; TABLE b; TABLE c", limits=SqlLimits(objects=2)).refusal
+    assert "objects" in verdict("SELECT FROM a, b, c", limits=SqlLimits(objects=2)).refusal
+
+
+def test_reasons_are_bounded() -> None:
+    classification = verdict("SET " + ".".join(["x" * 50] * 100) + " = 1; " + "SELECT f(); " * 50).classification
+    assert len(classification.reasons) <= SqlLimits().reasons
+    assert max(map(len, classification.reasons)) <= 200
+
+
+def test_without_a_search_path_unqualified_names_are_uncertain() -> None:
+    assert not classify_sql(b"SELECT * FROM t", ()).classification.certain
+    assert classify_sql(b"SELECT * FROM public.t, pg_class", ()).is_read
+
+
+def test_long_names_are_cut_as_the_server_cuts_them() -> None:
+    assert objects(f"TABLE {'x' * 70}") == {f"public.{'x' * 63}": "read"}
+    assert objects(f"TABLE {'ä' * 40}") == {f"public.{'ä' * 31}": "read"}
 
 
 @settings(max_examples=300, deadline=None)
