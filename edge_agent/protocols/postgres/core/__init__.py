@@ -1,1 +1,0 @@
-"""The session core: `session` (the hot path), `scripts` (the slow ones), `events` (what it says to its shell)."""
