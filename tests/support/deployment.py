@@ -109,24 +109,22 @@ class Deployment:
         if person not in self.tokens:
             home = self.folder / f"home-{person}"
             home.mkdir(exist_ok=True)
-            environment = {**os.environ, "TWOKEYS_CONFIG": str(home), "HOME": str(home)}
             done = subprocess.run(
-                [sys.executable, "-m", "twokeys_cli.main", "login", self.url, "--person", person, "--passphrase-stdin"],
+                [sys.executable, "-m", "twokeys_cli.main", "login", self.url, "--name", person, "--passphrase-stdin"],
                 input=self.passphrase(person).encode(),
                 capture_output=True,
-                env=environment,
+                env={**os.environ, "TWOKEYS_CONFIG": str(home)},
                 timeout=30,
                 check=False,
             )
             assert done.returncode == 0, done.stderr.decode()
-            self.tokens[person] = next(
-                str(json.loads(path.read_text())["access_token"]) for path in home.rglob("*.json")
-            )
+            kept = json.loads((home / "sign-in.json").read_text())
+            self.tokens[person] = str(kept["sign_ins"][self.url]["token"])
         return self.tokens[person]
 
     def call(self, person: str, method: str, path: str, body: Any = None) -> Answer:
         """Call the control plane's API as a person."""
-        request = Request(  # noqa: S310 - loopback
+        request = Request(
             self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),

@@ -1,0 +1,38 @@
+"""A caller that waits: one statement in a thread, with its notices and what became of it."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+
+
+class WaitingCaller:
+    """Runs one statement on its own connection in a thread."""
+
+    def __init__(self, dsn: str, sql: str, parameters: tuple[object, ...] | None = None) -> None:
+        self.notices: list[str] = []
+        self.error: psycopg.Error | None = None
+        self.rows: int | None = None
+        self.told = threading.Event()
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.connection.add_notice_handler(self._notice)
+        self._sql, self._parameters = sql, parameters
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        self.notices.append(diagnostic.message_primary or "")
+        self.told.set()
+
+    def _run(self) -> None:
+        try:
+            self.rows = self.connection.execute(self._sql, self._parameters).rowcount  # type: ignore[arg-type]
+        except psycopg.Error as error:
+            self.error = error
+
+    def done(self, seconds: float = 20) -> WaitingCaller:
+        """Wait for its end."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), "the caller still waits"
+        return self
