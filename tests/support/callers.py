@@ -27,7 +27,7 @@ class WaitingCaller:
 
     def _run(self) -> None:
         try:
-            self.rows = self.connection.execute(self._sql, self._parameters).rowcount  # type: ignore[arg-type]
+            self.rows = self.connection.execute(self._sql, self._parameters).rowcount
         except psycopg.Error as error:
             self.error = error
 

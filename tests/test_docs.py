@@ -1,0 +1,27 @@
+"""Documents say what is so: tests that they name exist, attack tests are named, README's commands are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.attack_index import page
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_page_of_attacks_is_current() -> None:
+    assert page(ROOT / "tests") == (ROOT / "docs" / "attacks.md").read_text(), "python -m tests.support.attack_index"
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_names_only_targets_that_make_has() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()):
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
