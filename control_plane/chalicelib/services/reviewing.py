@@ -68,6 +68,9 @@ class Desk(Protocol):
             InvalidInput: with code ``not_found`` when there is none, or this person may not see it.
         """
 
+    def note_read(self, request_id: str, person_id: str) -> None:
+        """Record that this person is being shown the Command, before they are. Raises when it can't be recorded."""
+
     def listing(self, person_id: str) -> ListView:
         """What waits for this person, for others, and what is over."""
 
@@ -109,6 +112,9 @@ class Reviewing:
         except InvalidInput as error:
             return Shown(None, str(error), DecisionForm(token, digest, looked.refusal, 1, 0))
         part = document.part_at(offset)
+        # Reading a body is itself a record: one for each session, however many parts are read.
+        if not self._sessions.shown(session, request_id, digest):
+            self._desk.note_read(request_id, session.person_id)
         shown = self._sessions.mark_shown(session, request_id, digest, part.index)
         left = [one for one in document.parts if one.index not in shown]
         following = left[0].offset if left else 0

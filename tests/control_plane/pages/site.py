@@ -62,6 +62,7 @@ class MemoryDesk:
     """Implements `Desk`: requests in a dict; ann sponsors, rob may approve."""
 
     def __init__(self) -> None:
+        self.reads: list[tuple[str, str]] = []
         self.requests = {one: request_view(one) for one in (REQUEST, OTHER)}
         self.blobs: dict[str, bytes | None] = dict.fromkeys(self.requests, blob("UPDATE orders SET paid = true"))
 
@@ -70,6 +71,9 @@ class MemoryDesk:
             raise InvalidInput("There is no such request.", not_done="Nothing was shown.", code="not_found")
         refusal = "" if person_id == "rob" else "You sponsor agent-7: somebody else must approve."
         return Looked(self.requests[request_id], DIGEST, self.blobs[request_id], refusal)
+
+    def note_read(self, request_id: str, person_id: str) -> None:
+        self.reads.append((request_id, person_id))
 
     def listing(self, person_id: str) -> ListView:
         pending = tuple(one for one in self.requests.values() if one.is_pending)

@@ -27,6 +27,13 @@ def test_a_reviewer_approves(site: Site, rob: Browser) -> None:
     assert "rob approved it." in rob.get(f"/r/{REQUEST}").text
 
 
+def test_reading_a_command_is_recorded_once_for_each_session(site: Site, rob: Browser) -> None:
+    for _ in range(3):
+        rob.get(f"/r/{REQUEST}")
+    rob.get("/")
+    assert site.desk.reads == [(REQUEST, "rob")]
+
+
 def test_a_reviewer_denies_with_a_reason(site: Site, rob: Browser) -> None:
     assert rob.post(f"/r/{REQUEST}/decision", form(rob, verdict="deny", reason="  ")).status == 400
     assert state(site) == "pending"
