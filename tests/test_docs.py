@@ -15,10 +15,10 @@ def test_the_page_of_attacks_is_current() -> None:
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:
-    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
-        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#\s]+)\)", document.read_text()):
             if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+                assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
 def test_the_readme_names_only_targets_that_make_has() -> None:

@@ -47,10 +47,12 @@ CLASSES: Final = {
 
 WHY: Final = {
     "W5": "Refused whole: `COPY … FROM STDIN` does not pass this Edge yet.",
-    "W7": "A hold inside a transaction has its own, shorter limit (`in_transaction_hold_seconds`); the page warns of locks.",
+    "W7": "A hold inside a transaction has its own, shorter limit (`in_transaction_hold_seconds`); the page warns of "
+    "locks.",
     "G3": "Creating a temporary table is a definition, so it is held; the reviewer sees it.",
     "G5": "`EXECUTE` of a statement prepared in SQL is no proven read, so it is held.",
-    "G6": "Settings that change meaning are not on the list of harmless ones; the fingerprint is compared again before the forward.",
+    "G6": "Settings that change meaning are not on the list of harmless ones, and the fingerprint is compared again "
+    "just before the forward.",
 }
 
 INTRODUCTION: Final = """\
