@@ -14,12 +14,12 @@ class Blobs(Protocol):
     def put(self, data: bytes) -> str:
         """Keep bytes, once; return their SHA-256. Raises InvalidInput when they are over `MAX_BLOB_BYTES`."""
 
-    def get(self, sha256: str) -> bytes | None:
-        """The bytes, checked against their name; None when there are none.
+    def get(self, name: str) -> bytes | None:
+        """The bytes with this SHA-256, checked again; None when there are none.
 
         Raises:
             Unavailable: when what is stored is something else.
         """
 
-    def has(self, sha256: str) -> bool:
+    def has(self, name: str) -> bool:
         """Whether they are there."""

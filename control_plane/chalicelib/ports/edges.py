@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -10,6 +10,10 @@ from twokeys.edge_call import EdgeCall
 from twokeys.record import ChainHead
 
 from .records import Note
+
+
+HEAD_SLACK_MILLISECONDS: Final = 10_000
+"""By how much a call with a lower chain head may have been signed after the one with the highest."""
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):

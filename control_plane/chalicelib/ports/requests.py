@@ -200,7 +200,7 @@ class Requests(Protocol):
             Conflict: when the table has no such arrow from where it stands, or it is not due.
         """
 
-    def list(self, state: State | None, most: int = MAX_LISTED) -> list[Stored]:
+    def listed(self, state: State | None, most: int = MAX_LISTED) -> list[Stored]:
         """The newest Requests, of one state or of all."""
 
     def unfinished(self, edge_id: str, most: int) -> list[OpenItem]:

@@ -1,0 +1,51 @@
+"""Wrapped session keys in SQLite. Erasing leaves a row without a key, so that it can't be put back."""
+
+from __future__ import annotations
+
+import hmac
+
+from twokeys.errors import Conflict
+
+from ...ports.session_keys import KeptKey
+from .database import Database
+
+
+class SqliteSessionKeys:
+    """Implements `ports.session_keys.SessionKeys`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, key: KeptKey) -> None:
+        with self._database.write() as connection:
+            row = connection.execute(
+                "SELECT edge_id, wrapping_key_id, wrapped FROM session_keys WHERE session = ?", (key.session,)
+            ).fetchone()
+            if row is None:
+                connection.execute(
+                    "INSERT INTO session_keys VALUES (?, ?, ?, ?)",
+                    (key.session, key.edge_id, key.wrapping_key_id, key.wrapped),
+                )
+            elif row[:2] != (key.edge_id, key.wrapping_key_id) or not hmac.compare_digest(row[2] or b"", key.wrapped):
+                raise Conflict("The session has another key, or its key was erased.", not_done="It was not kept.",
+                               code="session_taken")  # fmt: skip
+
+    def get(self, session: str) -> KeptKey | None:
+        row = (
+            self._database.read()
+            .execute(
+                "SELECT edge_id, session, wrapping_key_id, wrapped FROM session_keys"
+                " WHERE session = ? AND wrapped IS NOT NULL",
+                (session,),
+            )
+            .fetchone()
+        )
+        return KeptKey(edge_id=row[0], session=row[1], wrapping_key_id=row[2], wrapped=row[3]) if row else None
+
+    def erase(self, session: str) -> bool:
+        with self._database.write() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            done = connection.execute(
+                "UPDATE session_keys SET wrapped = NULL WHERE session = ? AND wrapped IS NOT NULL", (session,)
+            )
+            return done.rowcount == 1
