@@ -112,6 +112,20 @@ class Answer:
         return self.headers.get("location", "")
 
 
+class Passphrases(dict[str, str]):
+    """Made when they are first asked for: hashing one is slow on purpose."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, person: str) -> str:
+        store = people_site.issuer_store(self._folder)
+        self[person] = set_passphrase(store, person)
+        store.close()
+        return self[person]
+
+
 @dataclass
 class Site:
     """The running site."""
@@ -121,7 +135,7 @@ class Site:
     sessions: Sessions
     outbox: Outbox
     now: list[float]
-    passphrases: dict[str, str]
+    passphrases: Passphrases
 
 
 @dataclass
@@ -196,10 +210,7 @@ def running_site(folder: Path) -> Iterator[Site]:
     )
     for routes in people.blueprints:
         app.register_blueprint(routes)
-    store = people_site.issuer_store(folder)
-    passphrases = {person: set_passphrase(store, person) for person in ("ann", "rob", "nobody")}
-    store.close()
-    site = Site(url, desk, people.sessions, people.outbox, now, passphrases)
+    site = Site(url, desk, people.sessions, people.outbox, now, Passphrases(folder))
     made.append(LocalGateway(app, Config.create(chalice_app=app, lambda_timeout=60)))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
