@@ -1,0 +1,281 @@
+"""The client's messages: which are forwarded at once, and which begin a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_agent.classify.limits import RESERVED_PREFIX
+from edge_agent.gate import Pass
+from edge_agent.protocols.postgres import encode, expect, messages, sqlstate
+from edge_agent.protocols.postgres.core import Core, Step, refused
+from edge_agent.protocols.postgres.door import Judgement, Route
+from edge_agent.protocols.postgres.events import Forwarded
+from edge_agent.protocols.postgres.expect import EXECUTE_ENDS, EXECUTE_TAKES, QUERY_TAKES, Expected
+from edge_agent.protocols.postgres.limits import HEADER_BYTES
+from edge_agent.protocols.postgres.messages import malformed
+from edge_agent.protocols.postgres.pipeline import Job, Portal, Statement, Tail, command_of
+from edge_agent.protocols.postgres.steps import before_query, group_end, transaction_step
+from edge_agent.protocols.postgres.write_step import write_step
+from twokeys.command import PostgresCommand, QueryProtocol
+from twokeys.errors import Refused
+
+_RESERVED = RESERVED_PREFIX.encode()
+_OUT_OF_TURN = frozenset((messages.QUERY, messages.FUNCTION_CALL))
+_AFTER_FAILURE = frozenset((messages.SYNC, messages.TERMINATE))
+
+
+class Client:
+    """Handles one message at a time.
+
+    Args:
+        core: The session's state.
+        begin: Begins a step.
+    """
+
+    def __init__(self, core: Core, begin: Callable[[Step], None]) -> None:
+        self._core, self._link, self._begin = core, core.link, begin
+        self._handlers: dict[int, Callable[[bytes, int, int], None]] = {
+            messages.QUERY: self._query,
+            messages.PARSE: self._parse,
+            messages.BIND: self._bind,
+            messages.DESCRIBE: self._describe,
+            messages.EXECUTE: self._execute,
+            messages.CLOSE: self._close,
+            messages.FLUSH: self._flush,
+            messages.SYNC: self._sync,
+            messages.TERMINATE: messages.read_empty,
+            messages.FUNCTION_CALL: self._function_call,
+        }
+
+    def handle(self, kind: int, buffer: bytes, start: int, end: int) -> bool:
+        """Handle one whole message.
+
+        Returns:
+            False when it must be handed in again after the step that was begun.
+
+        Raises:
+            InvalidInput: It is malformed, or no such message may come now. The session must end.
+        """
+        core = self._core
+        handler = self._handlers.get(kind)
+        if handler is None:
+            # CopyData, CopyDone and CopyFail belong to a COPY FROM STDIN, which is refused before it begins.
+            malformed(f"{chr(kind)!r} (outside of a COPY)")
+        if core.grouped:
+            if self._link.failed and kind not in _AFTER_FAILURE:
+                return True
+            if kind in _OUT_OF_TURN:
+                core.flush_tail()
+                self._begin(before_query(core))
+                return False
+        elif kind not in _OUT_OF_TURN:
+            core.grouped = True
+        handler(buffer, start, end)
+        return True
+
+    # simple query
+
+    def _query(self, buffer: bytes, start: int, end: int) -> None:
+        core = self._core
+        text = messages.read_query(buffer, start, end)
+        core.statements.put(b"", None)
+        core.portals.put(b"", None)
+        judgement = core.door.judge(QueryProtocol.SIMPLE, text)
+        raw = buffer[start:end]
+        if judgement.route is Route.READ:
+            permission = self._admit(judgement, text)
+            if permission is not None:
+                core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, text, None))
+                expected = expect.QUERY
+                if judgement.verdict.resets_session:
+                    expected = Expected(QUERY_TAKES, b"Z", answer=expect.Answer(), done=core.statements.clear)
+                core.read_simple(permission, raw, expected)
+            return
+        if not self._declined(judgement, text):
+            self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
+
+    def _step(self, job: Job) -> None:
+        transaction = job.judgement.route is Route.TRANSACTION
+        self._begin(transaction_step(self._core, job) if transaction else write_step(self._core, job))
+
+    # extended query
+
+    def _parse(self, buffer: bytes, start: int, end: int) -> None:
+        core, message = self._core, messages.read_parse(buffer, start, end)
+        core.flush_tail()
+        judgement = core.door.judge(QueryProtocol.EXTENDED, message.sql)
+        if self._is_reserved(message.name) or self._declined(judgement, message.sql):
+            return
+        statement = Statement(message.name, message.sql, message.types)
+        if (
+            len(core.statements) >= core.limits.statements
+            or core.statements.size + statement.size > core.limits.statement_bytes
+        ):
+            self._refuse(sqlstate.LIMIT_EXCEEDED, "The session has too many prepared statements.", "Close some.")
+            return
+        core.guard()
+        undo = core.statements.put(message.name, statement)
+        self._link.send(buffer[start:end], Expected(b"", b"1", undo=undo))
+
+    def _bind(self, buffer: bytes, start: int, end: int) -> None:
+        core = self._core
+        core.flush_tail()
+        name_end = buffer.find(b"\0", start + HEADER_BYTES, end)
+        statement_end = buffer.find(b"\0", name_end + 1, end)
+        if name_end < 0 or statement_end < 0:
+            malformed("Bind")
+        name = buffer[start + HEADER_BYTES : name_end]
+        statement = core.statements.get(buffer[name_end + 1 : statement_end])
+        if self._is_reserved(name):
+            return
+        if statement is None:
+            self._unknown(sqlstate.UNKNOWN_STATEMENT, "prepared statement", buffer[name_end + 1 : statement_end])
+            return
+        portal = Portal(name, statement, buffer[start:end])
+        if len(core.portals) >= core.limits.portals or core.portals.size + portal.size > core.limits.portal_bytes:
+            self._refuse(sqlstate.LIMIT_EXCEEDED, "The session has too many portals.", "Close some.")
+            return
+        judgement = core.door.judge(QueryProtocol.EXTENDED, statement.text)
+        undo = core.portals.put(name, portal)
+        if judgement.route is not Route.READ:
+            messages.read_bind(buffer, start, end)
+            core.tail = Tail(portal, undo)
+            core.unsynced = True
+            return
+        core.guard()
+        self._link.send(portal.raw, Expected(b"", b"2", undo=undo))
+        portal.sent = True
+
+    def _describe(self, buffer: bytes, start: int, end: int) -> None:
+        core, message = self._core, messages.read_describe(buffer, start, end)
+        if self._is_reserved(message.name):
+            return
+        raw = buffer[start:end]
+        if message.kind == b"P" and core.tail is not None and core.tail.portal.name == message.name:
+            core.tail.describes.append(raw)
+            return
+        core.flush_tail()
+        core.guard()
+        if message.kind == b"S":
+            self._link.send(raw, expect.DESCRIBE_STATEMENT)
+            return
+        portal = core.portals.get(message.name)
+        if portal is not None:
+            core.bind(portal)
+        self._link.send(raw, expect.DESCRIBE_PORTAL)
+
+    def _execute(self, buffer: bytes, start: int, end: int) -> None:
+        core, message = self._core, messages.read_execute(buffer, start, end)
+        tail = core.tail
+        if tail is not None and tail.portal.name != message.portal:
+            core.flush_tail()
+            tail = None
+        portal = core.portals.get(message.portal)
+        if portal is None:
+            self._unknown(sqlstate.UNKNOWN_PORTAL, "portal", message.portal)
+            return
+        text = portal.statement.text
+        judgement = core.door.judge(QueryProtocol.EXTENDED, text)
+        raw = buffer[start:end]
+        if judgement.route is not Route.READ:
+            if not self._declined(judgement, text):
+                command = command_of(portal, messages.read_bind(portal.raw, 0, len(portal.raw)))
+                self._step(Job(command, judgement, raw, portal, tail, message.max_rows))
+            return
+        core.flush_tail()
+        permission = self._admit(judgement, text)
+        if permission is None:
+            return
+        core.records.append(Forwarded(judgement, QueryProtocol.EXTENDED, text, portal.raw))
+        core.guard()
+        core.bind(portal)
+        portal.started = True
+        expected = expect.EXECUTE
+        if judgement.verdict.resets_session:
+            expected = Expected(EXECUTE_TAKES, EXECUTE_ENDS, done=core.statements.clear)
+        self._link.forward(permission, raw, expected)
+
+    def _close(self, buffer: bytes, start: int, end: int) -> None:
+        core, message = self._core, messages.read_describe(buffer, start, end)
+        core.flush_tail()
+        if self._is_reserved(message.name):
+            return
+        held = core.statements if message.kind == b"S" else core.portals
+        undo = held.put(message.name, None)
+        core.unsynced = True
+        self._link.send(buffer[start:end], Expected(b"", b"3", undo=undo))
+
+    def _flush(self, buffer: bytes, start: int, end: int) -> None:
+        messages.read_empty(buffer, start, end)
+        self._core.flush_tail()
+        self._core.unsynced = True
+        self._link.send(encode.FLUSH_MESSAGE, None)
+
+    def _sync(self, buffer: bytes, start: int, end: int) -> None:
+        messages.read_empty(buffer, start, end)
+        core, link = self._core, self._link
+        if not link.failed:
+            core.flush_tail()
+        core.tail = None
+        if core.own is not None:
+            self._begin(group_end(core, encode.SYNC_MESSAGE))
+            return
+        core.unguard()
+        core.grouped = core.unsynced = link.failed = False
+        link.send(encode.SYNC_MESSAGE, expect.SYNC)
+
+    # what is refused
+
+    def _function_call(self, buffer: bytes, start: int, end: int) -> None:
+        self._refuse(
+            sqlstate.NOT_SUPPORTED,
+            "FunctionCall messages can't be used through this edge: they name a function by number.",
+            "Call the function in a SELECT (large objects: lo_get, lo_put).",
+        )
+
+    def _admit(self, judgement: Judgement, text: bytes) -> Pass | None:
+        try:
+            return self._core.door.admit(judgement)
+        except Refused as error:
+            self._core.decline(judgement, text, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened)
+            step = refused(self._core, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened, error.not_done, error.advice)
+            self._begin(step)
+            return None
+
+    def _declined(self, judgement: Judgement, text: bytes) -> bool:
+        """Answer what is denied or refused without asking anybody; True when it was."""
+        if judgement.route is Route.DENIED:
+            decision = judgement.decision
+            by = f" ({', '.join(decision.policies)})" if decision.policies else ""
+            state, said = sqlstate.INSUFFICIENT_PRIVILEGE, f"twokeys: denied by policy{by}"
+            hint = " ".join(decision.advice) or "Nothing was run. The session goes on."
+        elif judgement.route is Route.REFUSED:
+            state, why = judgement.refusal
+            state, said, hint = state or sqlstate.NOT_SUPPORTED, f"twokeys: refused: {why}", "Nothing was run."
+            if not why:
+                said = "twokeys: refused: transaction control can't be held for approval."
+        else:
+            return False
+        self._core.decline(judgement, text, state, said)
+        self._begin(refused(self._core, state, said, "", hint))
+        return True
+
+    def _is_reserved(self, name: bytes) -> bool:
+        if not name.lower().startswith(_RESERVED):
+            return False
+        self._refuse(
+            sqlstate.RESERVED_NAME, f"Names that begin with {RESERVED_PREFIX} are the Edge's own.", "Choose another."
+        )
+        return True
+
+    def _unknown(self, state: str, noun: str, name: bytes) -> None:
+        self._refuse(
+            state,
+            f'{noun} "{name.decode("utf-8", "replace")}" does not exist',
+            "Only what Parse and Bind made through this session can be used; "
+            "use EXECUTE or FETCH for what SQL's PREPARE or DECLARE made.",
+        )
+
+    def _refuse(self, state: str, message: str, hint: str) -> None:
+        self._core.decline(None, b"", state, message)
+        self._begin(refused(self._core, state, message, "", hint))

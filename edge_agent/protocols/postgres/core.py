@@ -1,0 +1,236 @@
+"""The state of one session after sign-in, and what every step does with it.
+
+Rules:
+  1. One Sync group or Query is in flight at a time. The next one starts when the server has answered: so `link.status`
+     is exact when anything is decided, and a report (ParameterStatus) is seen before the next transaction begins.
+  2. In a transaction that may write, whatever is not an approved or allowed write runs under the guard: a savepoint
+     with `SET LOCAL transaction_read_only = on`, open from before the first Parse or Bind of a Sync group (planning
+     can run functions) until before its Sync.
+  3. Nobody but `steps` leaves the guard, and only for transaction control or with the Pass of a write.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from edge_agent.gate import Pass
+from edge_agent.protocols.postgres import encode, expect
+from edge_agent.protocols.postgres.door import Door, Judgement
+from edge_agent.protocols.postgres.events import Declined, Effect, Ending, Forwarded, Order, Outcome
+from edge_agent.protocols.postgres.expect import Answer, Expected
+from edge_agent.protocols.postgres.hidden import Hidden
+from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION, Broken, Link
+from edge_agent.protocols.postgres.pipeline import Job, Portal, SessionLimits, Sized, Statement, Tail
+from edge_agent.protocols.postgres.transaction import Transaction, Write
+
+
+class Want(enum.Enum):
+    """What a step waits for."""
+
+    QUIET = "every answer of the server"
+    ORDER = "the shell's word"
+
+
+Step: TypeAlias = Generator[Want, Order | None, None]
+"""A rare thing, read top to bottom. While one is under way the client's messages wait."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """A Command that was forwarded and has not ended: what a lost connection would mean for it."""
+
+    write: Write
+    lost: Ending
+
+
+@dataclass(slots=True)
+class Core:
+    """State of one session. `own` is the transaction of ours around approved writes: the writes done in it."""
+
+    link: Link
+    door: Door
+    limits: SessionLimits
+    hidden: Hidden
+    effects: list[Effect] = field(default_factory=list)
+    records: list[Forwarded] = field(default_factory=list)
+    orders: deque[Order] = field(default_factory=deque)
+    statements: Sized[Statement] = field(default_factory=Sized)
+    portals: Sized[Portal] = field(default_factory=Sized)
+    transaction: Transaction | None = None
+    own: list[Write] | None = None
+    grouped: bool = False
+    """The client has an extended-query group open: it owes us a Sync."""
+    unsynced: bool = False
+    """The server has messages of the group, and no Sync after them."""
+    guarded: bool = False
+    tail: Tail | None = None
+    ticket: int = 0
+    waiting: bool = False
+    """The Command of `ticket` waits for the shell's word."""
+    flight: Flight | None = None
+    committing: bool = False
+
+    @property
+    def may_be_written(self) -> bool:
+        """Whether the server's transaction may write, so that everything not approved needs the guard."""
+        if self.own is not None:
+            return True
+        return self.transaction is not None and self.transaction.writable
+
+    def guard(self) -> None:
+        """Open the guard inside a Sync group, where it is needed and not open."""
+        self.unsynced = True
+        if not self.guarded and self.may_be_written and self.link.status == IN_TRANSACTION:
+            self.link.send_hidden(self.hidden.guard_open, 2, None)
+            self.guarded = True
+
+    def unguard(self) -> None:
+        """Close the guard, before Sync."""
+        if self.guarded:
+            self.guarded = False
+            if not self.link.failed:
+                self.link.send_hidden(self.hidden.guard_close, 1, None)
+
+    def read_simple(self, permission: Pass, raw: bytes, expected: Expected) -> None:
+        """Forward a Query that only reads, under the guard where it is needed."""
+        guarded = self.may_be_written and self.link.status == IN_TRANSACTION
+        if guarded:
+            self.link.send_hidden(self.hidden.guard_open, 2, Answer())
+            self.link.sync()
+        self.link.forward(permission, raw, expected)
+        if guarded:
+            # After an error of the client's this one fails too, which nobody need see.
+            self.link.send_hidden(self.hidden.guard_close, 1, Answer())
+            self.link.sync()
+
+    def bind(self, portal: Portal) -> None:
+        """See that the server has the portal; its BindComplete was shown before."""
+        if not portal.sent:
+            self.link.send(portal.raw, expect.HIDDEN_BIND)
+            portal.sent = True
+
+    def flush_tail(self) -> None:
+        """Send the Bind and Describes that waited for an Execute."""
+        tail, self.tail = self.tail, None
+        if tail is not None:
+            self.guard()
+            self.send_tail(tail)
+
+    def send_tail(self, tail: Tail) -> None:
+        """Send a tail as it is."""
+        self.link.send(tail.portal.raw, Expected(b"", b"2", undo=tail.undo))
+        tail.portal.sent = True
+        for describe in tail.describes:
+            self.link.send(describe, expect.DESCRIBE_PORTAL)
+
+    def forget_portals(self) -> None:
+        """The server has none any more. Those of an open group can be bound again unless an Execute began them."""
+        for portal in self.portals.values():
+            if self.grouped and not portal.started:
+                portal.sent = False
+            else:
+                self.portals.put(portal.name, None)
+
+    def decline(self, judgement: Judgement | None, text: bytes, sqlstate: str, reason: str) -> None:
+        """Note that something was refused, for the record."""
+        self.effects.append(Declined(judgement, text, sqlstate, reason))
+
+    def end_writes(self, writes: list[Write], ending: Ending, sqlstate: str = "", reason: str = "") -> None:
+        """Tell how writes ended."""
+        for write in writes:
+            self.effects.append(Outcome(write.ticket, ending, write.rows, sqlstate, reason, write.xid))
+
+    def settle(self) -> None:
+        """See that the server's state is what we believe, when all is answered. Raises Broken."""
+        status = self.link.status
+        ours = self.own is not None or self.transaction is not None
+        if ours is (status == IDLE):
+            raise Broken("The server's transaction is not what it should be.", alarm=True)
+        if not self.link.read_only_default:
+            raise Broken("The server reports that new transactions may write.", alarm=True)
+        if status == IDLE and not self.grouped:
+            self.portals.clear()
+
+
+def settled(core: Core) -> Step:
+    """Bring an open group to where everything sent is answered; `link.failed` says whether it failed on the way."""
+    if core.unsynced:
+        core.unguard()
+        core.link.sync()
+        core.unsynced = False
+    yield Want.QUIET
+    if core.grouped and core.link.status == IDLE:
+        core.forget_portals()
+
+
+def ask(core: Core, commands: bytes, count: int) -> Generator[Want, Order | None, Answer]:
+    """Run commands of our own and wait for their answer."""
+    answer = Answer()
+    core.link.send_hidden(commands, count, answer)
+    core.link.sync()
+    yield Want.QUIET
+    return answer
+
+
+def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answer: Answer) -> None:
+    """Forward a Command as it stands, with a Sync of ours after an Execute. Outside the guard, unless it is open.
+
+    Args:
+        permission: Its Pass.
+        keep: Keep a simple Query's last CommandComplete back, and its ReadyForQuery.
+        answer: Where its tags and error are noted.
+    """
+    link = core.link
+    link.last_error = {}
+    portal = job.portal
+    done = core.statements.clear if job.judgement.verdict.resets_session else None
+    if portal is None:
+        expected = Expected(expect.QUERY_TAKES, b"Z", answer=answer, keep=keep, done=done)
+        link.forward(permission, job.raw, expected)
+        return
+    if job.tail is not None:
+        core.send_tail(job.tail)
+        core.tail = None
+    elif job.judgement.writes:
+        # Bound under the guard, or before our transaction began: bound anew, so that nothing of that is left.
+        link.send(encode.close(b"P", portal.name), expect.HIDDEN_CLOSE)
+        link.send(portal.raw, expect.HIDDEN_BIND)
+    else:
+        core.bind(portal)
+    portal.sent = portal.started = True
+    link.forward(permission, job.raw, Expected(expect.EXECUTE_TAKES, expect.EXECUTE_ENDS, answer=answer, done=done))
+    core.unguard()
+    link.sync()
+    core.unsynced = False
+
+
+def refused(core: Core, sqlstate: str, message: str, detail: str = "", hint: str = "") -> Step:
+    """Answer a Command with an error of ours; session and transaction are then as after an error of the server's."""
+    yield from settled(core)
+    core.tail = None
+    if core.link.failed:
+        return
+    if core.own is not None:
+        yield from rolled_back(core)
+    elif core.link.status == IN_TRANSACTION:
+        yield from ask(core, core.hidden.fail, 1)
+        if core.link.status == IN_TRANSACTION:
+            raise Broken("The server's transaction could not be made to fail.")
+    core.link.say(encode.error_response(sqlstate, message, detail=detail, hint=hint))
+    if core.grouped:
+        core.link.failed = True
+    else:
+        core.link.say(encode.ready_for_query(core.link.status))
+
+
+def rolled_back(core: Core, sqlstate: str = "", reason: str = "") -> Step:
+    """Roll our own transaction back; the writes in it end."""
+    writes, core.own = core.own or [], None
+    yield from ask(core, core.hidden.rollback, 1)
+    if core.link.status != IDLE:
+        raise Broken("The server would not roll back.")
+    core.end_writes(writes, Ending.ROLLED_BACK, sqlstate, reason)

@@ -1,0 +1,109 @@
+"""What the session core asks of the gate: a Judgement of each text, and a Pass for each forward.
+
+The door itself (classifier, gate and memo behind one call) belongs to the shell. It remembers Judgements by exact
+bytes, and forgets them when the gate's generation moves; so on the hot path `judge` is a look-up.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from edge_agent.classify.sql import SqlVerdict
+from edge_agent.classify.transaction import PREPARED
+from edge_agent.gate import Pass
+from twokeys.command import QueryProtocol
+from twokeys.decision import Decision, Outcome
+from twokeys.effect import Effect
+
+
+class Route(enum.Enum):
+    """Which way a text goes through the session core."""
+
+    READ = "forwarded at once: a proven read that policy allows"
+    TRANSACTION = "one statement of transaction control that policy allows"
+    STEP = "waits for the shell's word: a write, a held read, or a read that must be on disk first"
+    DENIED = "policy denies it"
+    REFUSED = "refused whatever policy says"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a text is, what policy says of it, and the way that follows from both.
+
+    Args:
+        verdict: The classifier's.
+        decision: The gate's.
+    """
+
+    verdict: SqlVerdict
+    decision: Decision
+    route: Route = field(init=False)
+    refusal: tuple[str, str] = field(init=False)
+    """SQLSTATE and words of a refusal; empty words where there is none."""
+
+    def __post_init__(self) -> None:
+        refusal = _refusal(self.verdict)
+        object.__setattr__(self, "refusal", refusal)
+        object.__setattr__(self, "route", _route(self.verdict, self.decision, refused=bool(refusal[1])))
+
+    @property
+    def writes(self) -> bool:
+        """Whether it needs more than a read-only transaction."""
+        return self.verdict.classification.effect is not Effect.READ
+
+
+class Door(Protocol):
+    """Judges texts, and admits what is allowed."""
+
+    @property
+    def may_write(self) -> bool:
+        """Whether this caller may write or request a write at all; without it no transaction is ever lifted."""
+
+    def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
+        """Judge a text under the policies in force now."""
+
+    def admit(self, judgement: Judgement) -> Pass:
+        """Build the Pass of an allowed text, for one forward. Raises Refused when policy has moved meanwhile."""
+
+
+_MIXED: Final = (
+    "0A000",
+    "A text with transaction control may hold nothing else here. Send BEGIN, COMMIT and the like by themselves.",
+)
+_COPY_IN: Final = (
+    "0A000",
+    "COPY FROM STDIN can't be reviewed through this edge: its rows come after the approval. "
+    "Send the rows by INSERT, or stage them in a file of the server.",
+)
+_TWO_PHASE: Final = (
+    "0A000",
+    "Two-phase commit can't be used through this edge: the transaction would outlive its approvals.",
+)
+_CHAIN: Final = ("0A000", "AND CHAIN can't be used through this edge. Send COMMIT or ROLLBACK, then BEGIN.")
+
+
+def _refusal(verdict: SqlVerdict) -> tuple[str, str]:
+    if verdict.refusal:
+        return verdict.sqlstate, verdict.refusal
+    if verdict.is_copy_in:
+        return _COPY_IN
+    if verdict.actions:
+        if verdict.classification.statements != 1 or len(verdict.actions) != 1:
+            return _MIXED
+        if verdict.actions[0].kind in PREPARED:
+            return _TWO_PHASE
+        if verdict.actions[0].chain:
+            return _CHAIN
+    return "", ""
+
+
+def _route(verdict: SqlVerdict, decision: Decision, *, refused: bool) -> Route:
+    if decision.outcome is Outcome.DENY and not verdict.refusal:
+        return Route.DENIED
+    if refused:
+        return Route.REFUSED
+    if decision.outcome is Outcome.ALLOW and not decision.sensitive and verdict.is_read:
+        return Route.TRANSACTION if verdict.actions else Route.READ
+    return Route.REFUSED if verdict.actions else Route.STEP

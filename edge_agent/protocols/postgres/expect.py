@@ -1,0 +1,82 @@
+"""What the server is expected to answer: one Expected per message sent, in order.
+
+Rules:
+  1. Each message of the server belongs to the first Expected, but for notices, notifications and reported settings.
+  2. A message that the first Expected neither takes nor ends with is a violation: the session ends.
+  3. An error ends everything up to the next Sync, as the server skips to it.
+
+https://www.postgresql.org/docs/current/protocol-flow.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge_agent.protocols.postgres.pipeline import Undo
+
+
+@dataclass(slots=True)
+class Answer:
+    """What was seen of an answer: the command tags, the error's fields, DataRows of our own questions, types."""
+
+    tags: list[bytes] = field(default_factory=list)
+    error: dict[str, bytes] | None = None
+    rows: bytearray = field(default_factory=bytearray)
+    types: tuple[int, ...] = ()
+
+    @property
+    def sqlstate(self) -> str:
+        """Of the error, or empty."""
+        return self.error.get("C", b"").decode("ascii", "replace") if self.error else ""
+
+    @property
+    def reason(self) -> str:
+        """The error's message, or empty."""
+        return self.error.get("M", b"").decode("utf-8", "replace") if self.error else ""
+
+
+class Expected:
+    """One expectation.
+
+    Args:
+        takes: Types that belong to it and leave it first.
+        ends: Types that end it.
+        hidden: The client sees nothing of it.
+        answer: Where to note what was seen. A hidden one without it shows its error.
+        left: How many of `ends` it needs (for several commands in one flight).
+        undo: Undoes what we believe, should the server skip it.
+        done: Called when it ends well.
+        keep: Its last CommandComplete is kept back, and its ReadyForQuery is not shown.
+    """
+
+    __slots__ = ("answer", "done", "ends", "hidden", "keep", "left", "ready", "takes", "undo")
+
+    def __init__(
+        self, takes: bytes, ends: bytes, *, hidden: bool = False, answer: Answer | None = None, left: int = 1,
+        undo: Undo | None = None, done: Undo | None = None, keep: bool = False,
+    ) -> None:  # fmt: skip
+        self.takes, self.ends, self.hidden, self.answer = takes, ends, hidden, answer
+        self.left, self.undo, self.done, self.keep = left, undo, done, keep
+        self.ready = ends == b"Z"
+
+
+EXECUTE_TAKES: Final = b"DHdc"
+EXECUTE_ENDS: Final = b"CsI"
+QUERY_TAKES: Final = b"TDCIHdc"
+
+# Nothing to remember: shared by all.
+QUERY: Final = Expected(QUERY_TAKES, b"Z")
+SYNC: Final = Expected(b"", b"Z")
+HIDDEN_SYNC: Final = Expected(b"", b"Z", hidden=True)
+BIND: Final = Expected(b"", b"2")
+HIDDEN_BIND: Final = Expected(b"", b"2", hidden=True)
+EXECUTE: Final = Expected(EXECUTE_TAKES, EXECUTE_ENDS)
+DESCRIBE_STATEMENT: Final = Expected(b"t", b"Tn")
+DESCRIBE_PORTAL: Final = Expected(b"", b"Tn")
+HIDDEN_CLOSE: Final = Expected(b"", b"3", hidden=True)
+
+
+def hidden_commands(count: int, answer: Answer | None) -> Expected:
+    """The answers to `count` hidden commands (see `hidden.command`)."""
+    return Expected(b"123DCTntI", b"C", hidden=True, answer=answer, left=count)

@@ -1,0 +1,65 @@
+"""The session's fingerprint: all that changes what a text means, asked of the server in one query.
+
+An Approval covers it (attack class W6): role, settings that change meaning, and the session's own temporary
+relations and types, which are found before all others. Everything is named in pg_catalog, so that no search_path can
+put another function or operator in its place.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SETTINGS: Final = (
+    "search_path",
+    "DateStyle",
+    "TimeZone",
+    "IntervalStyle",
+    "bytea_output",
+    "extra_float_digits",
+    "standard_conforming_strings",
+    "client_encoding",
+    "row_security",
+    "session_replication_role",
+    "transform_null_equals",
+    "array_nulls",
+    "backslash_quote",
+    "quote_all_identifiers",
+    "default_transaction_isolation",
+    "default_table_access_method",
+    "default_tablespace",
+    "default_toast_compression",
+    "temp_tablespaces",
+    "xmlbinary",
+    "xmloption",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "default_text_search_config",
+    "check_function_bodies",
+    "lo_compat_privileges",
+    "synchronous_commit",
+)
+"""Settings that change what a statement does. Not transaction_read_only: that one is ours."""
+
+_OWN: Final = """(SELECT pg_catalog.jsonb_agg(pg_catalog.concat({kind}, ':', {name}) \
+ORDER BY pg_catalog.concat({kind}, ':', {name}) COLLATE pg_catalog."C") FROM pg_catalog.{table} \
+WHERE {schema} OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"""
+
+
+def _expression() -> str:
+    settings = ", ".join(f"'{name}', pg_catalog.current_setting('{name}', true)" for name in SETTINGS)
+    relations = _OWN.format(kind="relkind", name="relname", table="pg_class", schema="relnamespace")
+    types = _OWN.format(kind="typtype", name="typname", table="pg_type", schema="typnamespace")
+    return (
+        "pg_catalog.jsonb_build_object("
+        "'session_user', session_user, 'current_user', current_user, "
+        f"'settings', pg_catalog.jsonb_build_object({settings}), "
+        f"'relations', {relations}, 'types', {types})::pg_catalog.text"
+    )
+
+
+FINGERPRINT_SQL: Final = f"SELECT {_expression()}".encode()
+"""One row, one text column: JSON with sorted keys (jsonb). Runs read-only."""
+
+XID_SQL: Final = f"SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {_expression()}".encode()
+"""The transaction's id, which this assigns, and the fingerprint."""

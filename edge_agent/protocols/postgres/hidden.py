@@ -1,0 +1,79 @@
+"""The Edge's own commands in the client's session.
+
+Each is Close, Close, Parse, Bind, Execute under a name of our own: the client's unnamed statement and portal stay as
+they are, which a simple Query would destroy, and nothing need be remembered over DISCARD ALL. A flight ends in Sync:
+unsynced messages followed by a Query leave the transaction open on PostgreSQL 18.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge_agent.classify.limits import RESERVED_PREFIX
+from edge_agent.protocols.postgres import encode
+from edge_agent.protocols.postgres.fingerprint import FINGERPRINT_SQL, XID_SQL
+from twokeys.errors import InvalidInput
+
+_NAME: Final = re.compile(r"[a-z0-9_]{8,40}")
+
+
+def command(name: bytes, sql: bytes) -> bytes:
+    """One command under `name`; its answers are 3 3 1 2, rows, and CommandComplete."""
+    return b"".join(
+        (
+            encode.close(b"S", name),
+            encode.close(b"P", name),
+            encode.parse(name, sql),
+            encode.bind(name, name),
+            encode.execute(name),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """All hidden commands of one session, encoded once.
+
+    Args:
+        guard: Name of the guard's savepoint: unguessable, chosen by the shell for this session, with the prefix that
+            clients may not use.
+    """
+
+    guard: str
+    guard_open: bytes = field(init=False)
+    guard_close: bytes = field(init=False)
+    lift: bytes = field(init=False)
+    lower: bytes = field(init=False)
+    begin: bytes = field(init=False)
+    commit: bytes = field(init=False)
+    rollback: bytes = field(init=False)
+    fail: bytes = field(init=False)
+    bracket_open: bytes = field(init=False)
+    bracket_close: bytes = field(init=False)
+    fingerprint: bytes = field(init=False)
+    xid: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.guard.startswith(RESERVED_PREFIX) or not _NAME.fullmatch(self.guard):
+            raise InvalidInput("A guard's name is not legal.", not_done="The session was not begun.")
+        name = f"{self.guard}q".encode()
+        guard = self.guard.encode()
+
+        def own(attribute: str, *texts: bytes) -> None:
+            object.__setattr__(self, attribute, b"".join(command(name, text) for text in texts))
+
+        own("guard_open", b"SAVEPOINT " + guard, b"SET LOCAL transaction_read_only = on")
+        own("guard_close", b"RELEASE SAVEPOINT " + guard)
+        own("lift", b"SET transaction_read_only = off")
+        own("lower", b"SET transaction_read_only = on")
+        own("begin", b"BEGIN")
+        own("commit", b"COMMIT")
+        own("rollback", b"ROLLBACK")
+        # No such savepoint: an error that takes no snapshot and calls nothing.
+        own("fail", b"RELEASE SAVEPOINT " + guard + b"_none")
+        own("bracket_open", b"SET default_transaction_read_only = off")
+        own("bracket_close", b"SET default_transaction_read_only = on")
+        own("fingerprint", FINGERPRINT_SQL)
+        own("xid", XID_SQL)

@@ -1,0 +1,247 @@
+"""The server's side of a session: what was sent, what it must answer, what of that the client sees.
+
+Rules:
+  1. Bytes that make the server run a client's text are appended by `Link.forward` alone, which spends a Pass.
+  2. `status` is the server's own word, the last ReadyForQuery's, and exact whenever nothing is expected.
+  3. A report that the read-only default is off, which we did not cause, or of another encoding or string syntax, is an
+     alarm: the session ends and nothing more is forwarded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edge_agent.gate import Pass
+from edge_agent.protocols.postgres import encode
+from edge_agent.protocols.postgres import server_messages as server
+from edge_agent.protocols.postgres.expect import HIDDEN_SYNC, Answer, Expected, hidden_commands
+from edge_agent.protocols.postgres.framing import Splitter
+from edge_agent.protocols.postgres.limits import WireLimits
+from edge_agent.protocols.postgres.pipeline import SessionLimits
+from twokeys.errors import InvalidInput
+
+IDLE, IN_TRANSACTION, FAILED = b"ITE"
+READ_ONLY_DEFAULT = b"default_transaction_read_only"
+
+
+class Broken(Exception):
+    """The session must end. `alarm`: a guard was found broken."""
+
+    def __init__(self, reason: str, *, alarm: bool = False) -> None:
+        super().__init__(reason)
+        self.alarm = alarm
+
+
+class Link:
+    """One session's server. See the module's rules."""
+
+    def __init__(self, wire: WireLimits, limits: SessionLimits, application_name: bytes) -> None:
+        self._splitter = Splitter(wire.server_table, b"Dd")
+        self._hidden_bytes = limits.hidden_bytes
+        self._expected: deque[Expected] = deque()
+        self._to_server: list[bytes] = []
+        self._to_client: list[bytes] = []
+        self._kept = b""
+        self.status = IDLE
+        self.unanswered = 0
+        """Queries and Syncs whose ReadyForQuery is still to come."""
+        self.failed = False
+        """The client's Sync group has failed: what follows is skipped up to its Sync."""
+        self.bracket = False
+        """We ourselves have the read-only default off."""
+        self.read_only_default = True
+        """By the server's report."""
+        self.application_name = application_name
+        self.last_error: dict[str, bytes] = {}
+        """Fields of the last error, whoever saw it."""
+
+    # towards the server
+
+    def forward(self, permission: Pass, data: bytes, expected: Expected) -> None:
+        """Send what makes the server run a client's text. Raises Refused for a Pass that was used."""
+        if type(permission) is not Pass:
+            raise TypeError("a forward needs a Pass")
+        permission.spend()
+        self.send(data, expected)
+
+    def send(self, data: bytes, expected: Expected | None) -> None:
+        """Send anything else; a Query or Sync when `expected` is a ready one."""
+        self._to_server.append(data)
+        if expected is not None:
+            self._expected.append(expected)
+            self.unanswered += expected.ready
+
+    def send_hidden(self, commands: bytes, count: int, answer: Answer | None) -> None:
+        """Send commands of our own, without Sync. Without `answer` their error is the client's."""
+        self.send(commands, hidden_commands(count, answer))
+
+    def sync(self) -> None:
+        """Send a Sync of our own."""
+        self.send(encode.SYNC_MESSAGE, HIDDEN_SYNC)
+
+    # towards the client
+
+    def say(self, data: bytes) -> None:
+        """Send the client a message of our own. Raises Broken in the middle of a row."""
+        if self._splitter.mid_message:
+            raise Broken("A message had to be said in the middle of a row.")
+        self._to_client.append(data)
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether the client has a part of a row or CopyData."""
+        return self._splitter.mid_message
+
+    def release_kept(self) -> None:
+        """Let the client have what was kept back."""
+        if self._kept:
+            self._to_client.append(self._kept)
+            self._kept = b""
+
+    def drop_kept(self) -> None:
+        """Forget what was kept back."""
+        self._kept = b""
+
+    def take_to_server(self) -> bytes:
+        """All bytes for the server since the last call."""
+        data = b"".join(self._to_server)
+        self._to_server.clear()
+        return data
+
+    def take_to_client(self) -> bytes:
+        """All bytes for the client since the last call."""
+        data = b"".join(self._to_client)
+        self._to_client.clear()
+        return data
+
+    def forget_unsent(self) -> None:
+        """Drop what the shell has not taken yet for the server."""
+        self._to_server.clear()
+
+    # answers
+
+    @property
+    def quiet(self) -> bool:
+        """Whether everything sent is answered."""
+        return not self._expected
+
+    @property
+    def showing(self) -> bool:
+        """Whether the client waits for the server."""
+        return any(not expected.hidden for expected in self._expected)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the server. Raises Broken when the session must end."""
+        try:
+            spans = self._splitter.feed(data)
+            buffer, run, stop = self._splitter.buffer, -1, 0
+            for kind, start, end in spans:
+                if self._take(kind, buffer, start, end):
+                    if run < 0:
+                        run = start
+                    stop = end
+                elif run >= 0:
+                    self._to_client.append(buffer[run:stop])
+                    run = -1
+            if run >= 0:
+                self._to_client.append(buffer[run:stop])
+        except InvalidInput as error:
+            raise Broken(f"The server broke the protocol: {error.happened}") from error
+
+    def _take(self, kind: int, buffer: bytes, start: int, end: int) -> bool:
+        """Take one message; True when the client sees it as it is."""
+        expected = self._expected[0] if self._expected else None
+        if expected is None or kind in b"ENSA":
+            return self._rare(kind, expected, buffer, start, end)
+        ends = kind in expected.ends
+        if not ends and kind not in expected.takes:
+            raise Broken(f"The server answered {chr(kind)!r} where it can't.")
+        if (expected.answer is not None or expected.keep) and kind != server.READY_FOR_QUERY:
+            self._note(kind, expected, buffer, start, end)
+        if ends:
+            self._end(expected, buffer, start, end)
+        return not expected.hidden and not (expected.keep and kind in b"CZ")
+
+    def _end(self, expected: Expected, buffer: bytes, start: int, end: int) -> None:
+        if expected.left > 1:
+            expected.left -= 1
+            return
+        self._expected.popleft()
+        if expected.ready:
+            self.status = server.read_ready(buffer, start, end)
+            self.unanswered -= 1
+        if expected.done is not None and (expected.answer is None or expected.answer.error is None):
+            expected.done()
+
+    def _note(self, kind: int, expected: Expected, buffer: bytes, start: int, end: int) -> None:
+        if expected.keep:
+            # A later result of the same text: the one kept back was not its last.
+            self.release_kept()
+            if kind == server.COMMAND_COMPLETE:
+                self._kept = buffer[start:end]
+        answer = expected.answer
+        if answer is None:
+            return
+        if kind == server.COMMAND_COMPLETE:
+            answer.tags.append(server.read_command_complete(buffer, start, end))
+        elif kind == server.PARAMETER_DESCRIPTION:
+            answer.types = server.read_parameter_description(buffer, start, end)
+        elif kind == server.DATA_ROW and expected.hidden:
+            answer.rows += buffer[start:end]
+            if len(answer.rows) > self._hidden_bytes:
+                raise Broken("The server's answer to a question of our own is too long.")
+
+    def _rare(self, kind: int, expected: Expected | None, buffer: bytes, start: int, end: int) -> bool:
+        match kind:
+            case server.ERROR_RESPONSE:
+                return self._error(expected, buffer, start, end)
+            case server.NOTICE_RESPONSE:
+                return expected is None or not expected.hidden
+            case server.NOTIFICATION_RESPONSE:
+                return True
+            case server.PARAMETER_STATUS:
+                return self._reported(server.read_parameter_status(buffer, start, end))
+            case _:
+                raise Broken(f"The server sent {chr(kind)!r} unasked.")
+
+    def _error(self, expected: Expected | None, buffer: bytes, start: int, end: int) -> bool:
+        fields = self.last_error = server.read_fields(buffer, start, end)
+        if expected is None:
+            # The server ends the session by its own will: a shutdown, a timeout, an administrator.
+            return True
+        shown = not expected.hidden or expected.answer is None
+        if expected.answer is not None:
+            expected.answer.error = fields
+        if expected.keep:
+            self.release_kept()
+        if not expected.ready:
+            self._skip(shown=shown)
+        elif expected is HIDDEN_SYNC:
+            self.failed = True
+        return shown
+
+    def _skip(self, *, shown: bool) -> None:
+        """Drop what the server skips after an error: everything up to the next Sync."""
+        skipped: list[Expected] = []
+        while self._expected and not self._expected[0].ready:
+            skipped.append(self._expected.popleft())
+        for expected in reversed(skipped):
+            if expected.undo is not None:
+                expected.undo()
+        if shown and (not self._expected or self._expected[0].hidden):
+            self.failed = True
+
+    def _reported(self, status: server.ParameterStatus) -> bool:
+        name, value = status.name, status.value
+        if name == READ_ONLY_DEFAULT:
+            self.read_only_default = value == b"on"
+            if not self.read_only_default and not self.bracket:
+                raise Broken("The server reports that new transactions may write.", alarm=True)
+            return False
+        if (name == b"standard_conforming_strings" and value != b"on") or (
+            name == b"client_encoding" and value != b"UTF8"
+        ):
+            raise Broken(f"The server reports {name.decode()}={value[:40].decode('utf-8', 'replace')}.", alarm=True)
+        if name == b"application_name":
+            self.application_name = value
+        return True

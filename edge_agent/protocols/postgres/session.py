@@ -1,0 +1,321 @@
+"""The session after sign-in: between the client's and the server's stream of bytes. No I/O.
+
+    client bytes ─▶ Session ─▶ server bytes        reads that policy allows pass at once
+                       │                           everything else is a step: it waits, is refused, or is tracked
+    server bytes ─▶ Session ─▶ client bytes
+                       └─▶ effects ─▶ shell ─▶ orders
+
+Rules:
+  1. A text is judged as one Command: a Query whole, an extended statement at its Execute, by the position of its
+     messages in the pipeline. What is no proven and allowed read waits in a step; while one is under way, or a Query or
+     Sync unanswered, later bytes of the client are kept (bounded: see `wants_client_bytes`), not looked at.
+  2. The upstream session was started with default_transaction_read_only=on. A write runs in a transaction that is
+     read-write for it alone; `core` and `write_step` say how.
+  3. What is not understood is never forwarded: it is refused, or ends the session.
+
+The shell, after each call: append `take_records` to the journal, act on `take_effects`, then write `take_to_server`
+and `take_to_client`, one write each. https://www.postgresql.org/docs/current/protocol-flow.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_agent.gate import Pass
+from edge_agent.protocols.postgres import encode, messages, sqlstate
+from edge_agent.protocols.postgres.client import Client
+from edge_agent.protocols.postgres.core import Core, Step, Want
+from edge_agent.protocols.postgres.door import Door
+from edge_agent.protocols.postgres.events import (
+    Abort,
+    AskFingerprint,
+    Deny,
+    Effect,
+    Ending,
+    Forward,
+    ForwardCancel,
+    Forwarded,
+    Order,
+    Outcome,
+    Prepare,
+    Terminate,
+    Withdraw,
+    Withdrawn,
+)
+from edge_agent.protocols.postgres.framing import Span, Splitter
+from edge_agent.protocols.postgres.hidden import Hidden
+from edge_agent.protocols.postgres.limits import WireLimits
+from edge_agent.protocols.postgres.link import Broken, Link
+from edge_agent.protocols.postgres.pipeline import SessionLimits
+from twokeys.errors import InvalidInput, Refused
+
+_HEARTBEAT = b"application_name"
+"""The setting whose unchanged value is reported as a heartbeat: no client shows or minds it."""
+
+
+class Session:
+    """One client's session, from the first ReadyForQuery on.
+
+    Args:
+        door: Judges and admits.
+        guard: The savepoint's name: `_tk` and enough randomness that nobody guesses it, lower case.
+        limits: What a client may make us keep.
+        wire: Sizes of messages.
+        application_name: As the server reported it at sign-in.
+    """
+
+    def __init__(
+        self, door: Door, *, guard: str, limits: SessionLimits | None = None, wire: WireLimits | None = None,
+        application_name: str = "",
+    ) -> None:  # fmt: skip
+        wire, limits = wire or WireLimits(), limits or SessionLimits()
+        self._splitter = Splitter(wire.client_table)
+        self._core = Core(Link(wire, limits, application_name.encode()), door, limits, Hidden(guard))
+        self._client = Client(self._core, self._begin)
+        self._waiting = bytearray()
+        self._later: tuple[list[Span], int, bytes] = ([], 0, b"")
+        self._step: Step | None = None
+        self._want = Want.QUIET
+        self._deserted = False
+        self.over = False
+        """The session has ended: write what is left, then close both sides."""
+
+    # bytes
+
+    def client_bytes(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        if self.over or self._deserted:
+            return
+        if self._waiting or self._step is not None or self._core.link.unanswered or self._unread:
+            self._waiting += data
+            return
+        self._guarded(lambda: self._read(data))
+
+    def server_bytes(self, data: bytes) -> None:
+        """Take bytes from the server."""
+        if not self.over:
+            self._guarded(lambda: self._core.link.feed(data))
+
+    def take_to_server(self) -> bytes:
+        """What is to be written to the server now. Append `take_records` to the journal before it."""
+        return self._core.link.take_to_server()
+
+    def take_to_client(self) -> bytes:
+        """What is to be written to the client now."""
+        data = self._core.link.take_to_client()
+        return b"" if self._deserted else data
+
+    def take_effects(self) -> list[Effect]:
+        """What the shell has to do or know; mostly empty."""
+        found = self._core.effects
+        if found:
+            self._core.effects = []
+        return found
+
+    def take_records(self) -> list[Forwarded]:
+        """What is about to be forwarded since the last call."""
+        found = self._core.records
+        if found:
+            self._core.records = []
+        return found
+
+    @property
+    def wants_client_bytes(self) -> bool:
+        """Whether the shell should read on from the client; when not, it must still see a hang-up."""
+        return len(self._waiting) < self._core.limits.waiting_bytes
+
+    @property
+    def status(self) -> int:
+        """The server's last ReadyForQuery: I, T or E."""
+        return self._core.link.status
+
+    # orders: what the shell says about the Command that waits. False: that ticket does not wait (any more).
+
+    def fingerprint(self, ticket: int) -> bool:
+        """Ask the server what the session means now; the effect Fingerprint answers."""
+        return self._order(ticket, AskFingerprint())
+
+    def prepare(self, ticket: int) -> bool:
+        """Bring the server to where the Command can be forwarded; the effect Prepared answers."""
+        return self._order(ticket, Prepare())
+
+    def abort(self, ticket: int) -> bool:
+        """Undo `prepare`; the Command goes on waiting."""
+        return self._order(ticket, Abort())
+
+    def forward(self, ticket: int, permission: Pass) -> bool:
+        """Run the Command, once; the effect Outcome answers. When False nothing was or will be forwarded."""
+        return self._order(ticket, Forward(permission))
+
+    def deny(self, ticket: int, denial: Deny) -> bool:
+        """Answer the Command with an error; session and transaction stay usable."""
+        return self._order(ticket, denial)
+
+    def notice(self, text: str) -> None:
+        """Tell the client something, at once."""
+        self._say(encode.notice_response(text))
+
+    def heartbeat(self) -> None:
+        """Send the client something that it does not see, against idle timeouts on the way."""
+        self._say(encode.parameter_status(_HEARTBEAT, self._core.link.application_name))
+
+    def cancel(self) -> None:
+        """A CancelRequest of this session's client came."""
+        core = self._core
+        if self.over:
+            return
+        if core.waiting:
+            self._order(core.ticket, Withdraw("the caller cancelled"))
+        elif core.link.showing:
+            core.effects.append(ForwardCancel())
+
+    def client_gone(self) -> None:
+        """The client hung up. What was forwarded is seen to its end; what was not is not."""
+        if self.over or self._deserted:
+            return
+        self._deserted = True
+        core = self._core
+        if core.waiting or (core.flight is None and not core.committing and not core.link.bracket):
+            self._end("the caller hung up")
+
+    def server_gone(self) -> None:
+        """The server hung up."""
+        if not self.over:
+            self._end("the server closed the connection", sqlstate.CONNECTION_FAILURE)
+
+    def end(self, reason: str) -> None:
+        """End the session from our side: the journal failed, or the Edge stops."""
+        if not self.over:
+            self._end(reason, sqlstate.ADMIN_SHUTDOWN)
+
+    # the machine
+
+    @property
+    def _unread(self) -> bool:
+        return self._later[1] < len(self._later[0])
+
+    def _order(self, ticket: int, order: Order) -> bool:
+        core = self._core
+        if self.over or not core.waiting or ticket != core.ticket:
+            return False
+        if any(isinstance(other, Forward | Deny | Withdraw) for other in core.orders):
+            return False
+        core.orders.append(order)
+        self._guarded(lambda: None)
+        return True
+
+    def _say(self, data: bytes) -> None:
+        if not self.over and not self._core.link.mid_message:
+            self._core.link.say(data)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do the work and whatever it sets free; whatever breaks ends the session."""
+        try:
+            work()
+            self._pump()
+        except Broken as broken:
+            self._end(str(broken), sqlstate.CONNECTION_FAILURE, alarm=broken.alarm)
+        except InvalidInput as error:
+            self._end(error.happened, sqlstate.PROTOCOL_VIOLATION)
+        except Refused as error:
+            # A Pass that was used, or that the gate would not build: nothing was forwarded by it.
+            self._end(error.happened, sqlstate.INSUFFICIENT_PRIVILEGE, alarm=error.code == "pass_spent")
+
+    def _begin(self, step: Step) -> None:
+        """Begin a step; `_pump` carries it on."""
+        self._step, self._want = step, Want.QUIET
+        self._resume(None, first=True)
+
+    def _resume(self, order: Order | None, *, first: bool = False) -> None:
+        step = self._step
+        if step is None:
+            return
+        try:
+            self._want = next(step) if first else step.send(order)
+        except StopIteration:
+            self._step = None
+
+    def _pump(self) -> None:
+        """Carry on as far as the server's answers and the shell's orders reach."""
+        core = self._core
+        link = core.link
+        while not self.over:
+            if self._step is not None:
+                if self._want is Want.QUIET:
+                    if not link.quiet:
+                        return
+                    self._resume(None)
+                elif core.orders:
+                    self._resume(core.orders.popleft())
+                else:
+                    return
+                continue
+            if self._deserted:
+                self._end("the caller hung up")
+                return
+            if link.unanswered:
+                return
+            if link.quiet and not core.unsynced:
+                core.settle()
+            if self._unread:
+                self._process()
+            elif self._waiting:
+                data = bytes(self._waiting)
+                self._waiting.clear()
+                self._read(data)
+            else:
+                return
+
+    def _read(self, data: bytes) -> None:
+        spans = self._splitter.feed(data)
+        if spans:
+            self._later = (spans, 0, self._splitter.buffer)
+            self._process()
+
+    def _process(self) -> None:
+        """Handle the client's messages until one has to be waited for."""
+        spans, at, buffer = self._later
+        link, handle = self._core.link, self._client.handle
+        count = len(spans)
+        while at < count and self._step is None and not link.unanswered and not self.over:
+            kind, start, end = spans[at]
+            if not handle(kind, buffer, start, end):
+                # A Query out of turn: the open group is ended first, then it is looked at again.
+                continue
+            at += 1
+            if kind == messages.TERMINATE:
+                self._later = ([], 0, b"")
+                self._end("the caller ended the session")
+                return
+        self._later = (spans, at, buffer) if at < count else ([], 0, b"")
+
+    # the end
+
+    def _end(self, reason: str, state: str = "", *, alarm: bool = False) -> None:
+        core = self._core
+        self.over = True
+        self._step = None
+        self._waiting.clear()
+        if core.waiting:
+            core.waiting = False
+            core.effects.append(Withdrawn(core.ticket, reason))
+        self._end_writes(reason)
+        # What the shell has not taken was recorded or not: it is not sent, so nothing new begins.
+        core.link.forget_unsent()
+        core.link.send(encode.TERMINATE_MESSAGE, None)
+        if state and not core.link.mid_message:
+            core.link.say(encode.error_response(state, f"twokeys: the session ended: {reason}", severity="FATAL"))
+        core.effects.append(Terminate(reason, alarm))
+
+    def _end_writes(self, reason: str) -> None:
+        core = self._core
+        if core.flight is not None:
+            write, lost = core.flight.write, core.flight.lost
+            core.effects.append(Outcome(write.ticket, lost, None, "", reason, write.xid))
+            core.flight = None
+        ending = Ending.UNKNOWN if core.committing else Ending.ROLLED_BACK
+        if core.own:
+            core.end_writes(core.own, ending, "", reason)
+        if core.transaction is not None:
+            core.end_writes(core.transaction.writes, ending, "", reason)
+        core.own, core.transaction = None, None
