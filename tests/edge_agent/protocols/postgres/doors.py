@@ -1,0 +1,44 @@
+"""A door for tests: the real classifier and the real gate, under policies given as text."""
+
+from __future__ import annotations
+
+from edge_agent.classify.sql import classify_sql
+from edge_agent.gate import Gate, Pass, Standing, World
+from edge_agent.protocols.postgres.door import Judgement
+from twokeys.caller import Caller, CallerKind
+from twokeys.command import QueryProtocol
+from twokeys.policy import STARTER_TEXT, Policies
+
+CALLER = Caller("agent-7", CallerKind.MACHINE, "ann")
+ALLOW_ALL = '@id("all") permit(principal, action in [Action::"read", Action::"write", Action::"ddl", \
+Action::"privileged"], resource);'
+READS_ONLY = '@id("reads") permit(principal, action == Action::"read", resource);'
+SENSITIVE = '@id("seen") @sensitive("true") permit(principal, action == Action::"read", resource);'
+
+
+class TestDoor:
+    """Judges by the real classifier and gate."""
+
+    __test__ = False
+
+    def __init__(self, policies: str = STARTER_TEXT, *, may_write: bool = True) -> None:
+        self.gate = Gate()
+        self.gate.stand(Standing())
+        self.gate.enter(World("edge-1", 1, Policies(policies, 1), {}))
+        self.may_write = may_write
+        self.passes: list[Pass] = []
+        self.approving = Gate()
+        self.approving.stand(Standing())
+        self.approving.enter(World("edge-1", 1, Policies(ALLOW_ALL, 1), {}))
+
+    def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
+        verdict = classify_sql(text, ("shop", "public"))
+        return Judgement(verdict, self.gate.decide(CALLER, "sample-db", verdict.classification, protocol.value))
+
+    def admit(self, judgement: Judgement) -> Pass:
+        return self.gate.admit(judgement.decision)
+
+    def approve(self, judgement: Judgement) -> Pass:
+        """The Pass that people's approval would give; the gate's own tests cover how it is redeemed."""
+        decision = self.approving.decide(CALLER, "sample-db", judgement.verdict.classification, "simple")
+        return self.approving.admit(decision)
