@@ -44,6 +44,18 @@ class RecordType(enum.StrEnum):
     REFUSED = "refused"
     ALARM = "alarm"
     GAP = "gap"
+    # Of the control plane's own chain, beside decision, result, refused and alarm:
+    OPEN = "open"
+    END = "end"
+    SPEND = "spend"
+    SETTLEMENT = "settlement"
+    POLICY = "policy"
+    PEOPLE = "people"
+    CREDENTIAL = "credential"
+    ENROLMENT = "enrolment"
+    BODY_READ = "body_read"
+    BOOTSTRAP = "bootstrap"
+    NOTICE_FAILED = "notice_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""Who may decide about a Request, and why not: the nevers first, then policy.
+
+A judgement names the revisions it was made under; the store counts a vote only if they still hold.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from twokeys.caller import Caller
+from twokeys.decision import Outcome
+from twokeys.policy import Asked as PolicyAsked
+from twokeys.policy import principal_for
+
+from ..ports.clock import Clock
+from ..ports.people import Edit, People, PersonEntry
+from ..ports.requests import Asked
+from .limits import Limits
+from .policy_facts import CurrentPolicy, reviewer_groups
+
+
+class Bar(enum.Enum):
+    """What keeps a person from deciding."""
+
+    NONE = "none"
+    OWN = "own"
+    EDITOR = "editor"
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a person may decide.
+
+    Args:
+        bar: What keeps them from it.
+        reason: In a sentence; empty when they may.
+        person_revision: Judged under this revision of the person.
+        policy_revision: And this one of the policy.
+        policies: Policies that let them, or keep them.
+    """
+
+    bar: Bar
+    reason: str
+    person_revision: int
+    policy_revision: int
+    policies: tuple[str, ...] = ()
+
+
+class Eligibility:
+    """Judges."""
+
+    def __init__(self, people: People, policy: CurrentPolicy, clock: Clock, limits: Limits) -> None:
+        self._people, self._policy, self._clock, self._limits = people, policy, clock, limits
+
+    def excluded(self, caller: Caller) -> list[str]:
+        """Every subject that is the caller or its sponsor, linked accounts too; sorted."""
+        subjects = {subject for subject in (caller.id, caller.sponsor) if subject}
+        for subject in tuple(subjects):
+            entry = self._people.person_of(subject)
+            if entry is not None:
+                subjects |= {entry.person.id, *entry.person.accounts}
+        return sorted(subjects)
+
+    def judge(self, asked: Asked, entry: PersonEntry) -> Judgement:
+        """Whether this person may decide about this Request now."""
+        version, policies = self._policy.get()
+        revisions = (entry.revision, version.revision)
+        person, opened = entry.person, asked.opened
+        if person.is_same_human(opened.caller):
+            return Judgement(Bar.OWN, "You asked for it: somebody else must decide.", *revisions)
+        if opened.sponsor and person.is_same_human(opened.sponsor):
+            return Judgement(Bar.OWN, f"You answer for {opened.caller}: somebody else must decide.", *revisions)
+        if {person.id, *person.accounts} & set(asked.excluded):
+            return Judgement(Bar.OWN, "You are linked to who asked: somebody else must decide.", *revisions)
+        asking = PolicyAsked(opened.id, opened.target, opened.caller, asked.effect, frozenset(asked.excluded))
+        answer = policies.may_approve(principal_for(person.id, person.groups), asking)
+        if answer.outcome is not Outcome.ALLOW:
+            return Judgement(Bar.POLICY, "Policy does not let you decide about it.", *revisions, answer.policies)
+        deciding = {*asked.policies, *answer.policies}
+        for edit in self._people.edits_since(self._clock.now() - self._limits.edit_seconds * 1000):
+            if edit.editor == person.id and _matters(edit, asked, deciding, reviewer_groups(version.text)):
+                return Judgement(
+                    Bar.EDITOR,
+                    f"You changed {_words(edit.subject)} within the last {self._limits.edit_seconds // 3600} h: "
+                    "somebody else must decide.",
+                    *revisions,
+                    answer.policies,
+                )
+        return Judgement(Bar.NONE, "", *revisions, answer.policies)
+
+    def may_see(self, asked: Asked, entry: PersonEntry, judgement: Judgement) -> bool:
+        """Whether this person may read the Command: whoever may decide, asked or answers for it, owners, auditors."""
+        return judgement.bar is not Bar.POLICY or bool({"owners", "auditors"} & set(entry.person.groups))
+
+    def asked_groups(self) -> list[str]:
+        """The groups that are asked, for the caller to know."""
+        version, _ = self._policy.get()
+        return sorted(reviewer_groups(version.text))
+
+
+def _matters(edit: Edit, asked: Asked, deciding: set[str], groups: frozenset[str]) -> bool:
+    kind, _, name = edit.subject.partition(":")
+    match kind:
+        case "group":
+            return name in groups
+        case "person":
+            return name in (asked.opened.caller, asked.opened.sponsor) or name in asked.excluded
+        case "policy":
+            return name == "*" or name in deciding
+        case _:
+            return True
+
+
+def _words(subject: str) -> str:
+    kind, _, name = subject.partition(":")
+    return "the policy" if name == "*" else f"{kind} {name}"
