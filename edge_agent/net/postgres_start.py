@@ -38,8 +38,9 @@ class Door:
     client_tls: ssl.SSLContext | None
 
 
-async def greet(wire: Wire, door: Door, directory: Directory, now: Callable[[], int],
-                seconds: float) -> Authenticated | Cancel | Ended:
+async def greet(
+    wire: Wire, door: Door, directory: Directory, now: Callable[[], int], seconds: float
+) -> Authenticated | Cancel | Ended:
     """Bring a caller through start-up and sign-in.
 
     Args:
@@ -84,8 +85,12 @@ async def reach(door: Door, signed_in: Authenticated) -> tuple[Wire, UpstreamRea
     try:
         async with asyncio.timeout(door.section.connect_seconds):
             await _connect(wire, door.section)
-            login = UpstreamLogin(door.upstream, nonce=secrets.token_urlsafe(18), database=signed_in.database,
-                                  settings=signed_in.parameters)
+            login = UpstreamLogin(
+                door.upstream,
+                nonce=secrets.token_urlsafe(18),
+                database=signed_in.database,
+                settings=signed_in.parameters,
+            )
             login.begin()
             while True:
                 wire.write(login.take_to_server())
@@ -98,9 +103,12 @@ async def reach(door: Door, signed_in: Authenticated) -> tuple[Wire, UpstreamRea
                         continue
     except (OSError, TimeoutError, WireLost) as error:
         wire.abort()
-        raise Unavailable("The database server can't be reached.", not_done="No session was begun.",
-                          advice="Try again; if it stays so, ask whoever runs this edge.",
-                          code="upstream_unreachable") from error
+        raise Unavailable(
+            "The database server can't be reached.",
+            not_done="No session was begun.",
+            advice="Try again; if it stays so, ask whoever runs this edge.",
+            code="upstream_unreachable",
+        ) from error
     except TwokeysError:
         wire.abort()
         raise
@@ -113,13 +121,15 @@ async def cancel_upstream(section: PostgresSection, door: Door, packet: bytes) -
         async with asyncio.timeout(section.connect_seconds):
             await _connect(wire, section)
             if door.client_tls is not None:
-                login = UpstreamLogin(door.upstream, nonce=secrets.token_urlsafe(18),
-                                      database=section.upstream_database, settings={})
+                login = UpstreamLogin(
+                    door.upstream, nonce=secrets.token_urlsafe(18), database=section.upstream_database, settings={}
+                )
                 login.begin()
                 wire.write(login.take_to_server())
                 if isinstance(login.feed(await wire.read(1)), UpstreamStartTls):
-                    await wire.start_tls(door.client_tls, server_side=False, host=section.upstream_host,
-                                         seconds=section.connect_seconds)
+                    await wire.start_tls(
+                        door.client_tls, server_side=False, host=section.upstream_host, seconds=section.connect_seconds
+                    )
             wire.write(packet)
     except (OSError, TimeoutError, WireLost, TwokeysError):
         return
@@ -139,8 +149,9 @@ async def _connect(wire: Wire, section: PostgresSection) -> None:
 async def _encrypt(wire: Wire, door: Door, login: UpstreamLogin) -> None:
     if door.client_tls is None or wire.unread:
         raise WireLost
-    await wire.start_tls(door.client_tls, server_side=False, host=door.section.upstream_host,
-                         seconds=door.section.connect_seconds)
+    await wire.start_tls(
+        door.client_tls, server_side=False, host=door.section.upstream_host, seconds=door.section.connect_seconds
+    )
     certificate = wire.peer_certificate()
     login.tls_started(end_point(certificate) if certificate else None)
 

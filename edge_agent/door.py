@@ -1,0 +1,111 @@
+"""One session's door: classifier and gate behind one call, remembered by exact bytes.
+
+A Judgement is forgotten when the gate's generation moves, so a repeated text costs a look-up and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from edge_agent.classify.cache import SqlClassifier
+from edge_agent.gate import Gate, Pass
+from edge_agent.protocols.postgres.door import Judgement
+from twokeys.caller import Caller
+from twokeys.command import QueryProtocol
+from twokeys.digest import sha256
+from twokeys.effect import Access
+
+MAX_REMEMBERED: Final = 512
+"""Judgements kept per session."""
+
+MAX_REMEMBERED_BYTES: Final = 16 * 1024
+"""A longer text is judged anew each time; the classifier remembers it for all sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    judgement: Judgement
+    facts: Mapping[str, object]
+
+
+class SessionDoor:
+    """Implements `edge_agent.protocols.postgres.door.Door` for one caller at one target."""
+
+    def __init__(
+        self, gate: Gate, classifier: SqlClassifier, caller: Caller, target: str, search_path: tuple[str, ...]
+    ) -> None:
+        self._gate, self._classifier, self._caller, self._target = gate, classifier, caller, target
+        self._search_path = search_path
+        self._known: OrderedDict[tuple[QueryProtocol, bytes], _Known] = OrderedDict()
+        self._generation = gate.generation
+
+    @property
+    def may_write(self) -> bool:
+        """Whether anybody answers for a write of this caller; policy has the rest to say."""
+        return self._caller.may_request
+
+    def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
+        """Judge a text under the policies in force now."""
+        return self._look_up(protocol, text).judgement
+
+    def facts(self, protocol: QueryProtocol, text: bytes) -> Mapping[str, object]:
+        """What a Record says of this text: the same for each time it runs."""
+        return self._look_up(protocol, text).facts
+
+    def admit(self, judgement: Judgement) -> Pass:
+        """Build the Pass of an allowed text. Raises Refused when policy has moved meanwhile."""
+        return self._gate.admit(judgement.decision)
+
+    def distrust_names(self) -> None:
+        """Something ran that may have moved the search path: unqualified names prove nothing from here on."""
+        self._search_path = ()
+        self._known.clear()
+
+    def _look_up(self, protocol: QueryProtocol, text: bytes) -> _Known:
+        if self._generation != self._gate.generation:
+            self._generation = self._gate.generation
+            self._known.clear()
+        key = (protocol, text)
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+            return found
+        verdict = self._classifier.classify(text, self._search_path)
+        decision = self._gate.decide(self._caller, self._target, verdict.classification, protocol.value)
+        judgement = Judgement(verdict, decision)
+        found = _Known(judgement, facts_of(judgement, text))
+        if len(text) <= MAX_REMEMBERED_BYTES:
+            self._known[key] = found
+            if len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+
+def facts_of(judgement: Judgement, text: bytes) -> dict[str, object]:
+    """Columns of `records` that a Judgement fills."""
+    classification, decision = judgement.verdict.classification, judgement.decision
+    return {
+        "kind": classification.kind,
+        "effect": classification.effect.word,
+        "objects": [spelled(access) for access in classification.accesses],
+        "statement": classification.normalised,
+        "text_digest": sha256(text),
+        "outcome": decision.outcome.name.lower(),
+        "policies": list(decision.policies),
+        "bundle": decision.revision,
+    }
+
+
+def spelled(access: Access) -> str:
+    """``effect:kind:name``, as the wire and the audit table have it."""
+    return f"{access.effect.word}:{access.object.kind.value}:{access.object.name}"
+
+
+def schemas_of(search_path: str, role: str) -> tuple[str, ...]:
+    """The schemas of a `search_path` setting, in order; ``"$user"`` is the Edge's own role at the server."""
+    names = (part.strip() for part in search_path.split(","))
+    plain = (name[1:-1].replace('""', '"') if name.startswith('"') else name.lower() for name in names if name)
+    return tuple(role if name == "$user" else name for name in plain)

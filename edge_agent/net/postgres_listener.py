@@ -1,0 +1,230 @@
+"""One target's door to the network: accepts callers, greets them, reaches the server, and relays.
+
+accept ─▶ greet (sign-in) ─▶ reach (sign-in at the server) ─▶ record the session ─▶ relay ─▶ record its end
+             └▶ CancelRequest ─▶ the session whose key it shows
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from edge_agent.classify.cache import SqlClassifier
+from edge_agent.config import LimitsSection
+from edge_agent.door import SessionDoor, schemas_of
+from edge_agent.gate import Gate
+from edge_agent.net.postgres_relay import Cancelling, Relay, Surroundings
+from edge_agent.net.postgres_start import Door, cancel_upstream, fatal, greet, reach
+from edge_agent.net.wire import Wire, WireLost
+from edge_agent.protocols.postgres import encode, sqlstate
+from edge_agent.protocols.postgres.greeting import greeting
+from edge_agent.protocols.postgres.messages import CancelRequest
+from edge_agent.protocols.postgres.session import Session
+from edge_agent.protocols.postgres.startup_rules import Authenticated, Cancel, Directory, Ended
+from edge_agent.protocols.postgres.upstream_rules import UpstreamReady
+from edge_agent.recorder.bodies import SessionKey
+from edge_agent.recorder.journal import Journal
+from edge_agent.session_records import SessionFacts, SessionRecords
+from twokeys.errors import Refused, TwokeysError, Unavailable
+from twokeys.record import RecordType
+
+KEY_BYTES: Final = {0: 4, 2: 32}
+"""Length of a cancel key by protocol minor version (BackendKeyData)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerParts:
+    """What a listener works with; the runtime wires it.
+
+    Args:
+        door: Of this target: rules of both start-ups.
+        limits: What callers may cost.
+        journal: Where everything is recorded.
+        classifier: Shared by all sessions.
+        directory: Who may sign in, now.
+        session_key: Makes a session's data key; None without a Bundle.
+        now: Seconds since the epoch, by the estimate of the control plane's clock.
+        gate: The one door.
+        surroundings: Builds what sessions share, given how to cancel at the server.
+    """
+
+    door: Door
+    limits: LimitsSection
+    journal: Journal
+    classifier: SqlClassifier
+    directory: Callable[[], Directory | None]
+    session_key: Callable[[str], SessionKey | None]
+    now: Callable[[], int]
+    gate: Gate
+    surroundings: Callable[[Cancelling], Surroundings]
+
+
+class Listener:
+    """Accepts callers of one target."""
+
+    def __init__(self, parts: ListenerParts) -> None:
+        self._parts = parts
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._sessions: dict[int, tuple[bytes, Relay]] = {}
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> int:
+        """Begin to accept; returns the port. Raises Unavailable when the address can't be had."""
+        section = self._parts.door.section
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Wire(self._accepted), section.listen_host, section.listen_port, backlog=1024
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"{section.listen_host}:{section.listen_port} can't be listened on ({error.strerror}).",
+                not_done="The edge was not started.",
+                advice="Choose another listen_port.",
+            ) from error
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self, reason: str) -> None:
+        """Accept nobody any more, end all sessions, and wait until they are recorded."""
+        if self._server is not None:
+            self._server.close()
+        for _, relay in tuple(self._sessions.values()):
+            relay.end(reason)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._parts.door.section.connect_seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _accepted(self, wire: Wire) -> None:
+        limits = self._parts.limits
+        if len(self._tasks) >= limits.max_connections or self._starting >= limits.max_starting:
+            error = Unavailable("This edge has too many connections.", not_done="No session was begun.",
+                                advice="Close some, or try again soon.")  # fmt: skip
+            wire.write(sqlstate.fatal("53300", error))
+            wire.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(wire))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, wire: Wire) -> None:
+        self._starting += 1
+        try:
+            signed_in = await self._greet(wire)
+        finally:
+            self._starting -= 1
+        if signed_in is None:
+            wire.close()
+            return
+        try:
+            server, ready = await self._reach(signed_in)
+        except TwokeysError as error:
+            wire.write(fatal(error))
+            wire.close()
+            return
+        await self._session(wire, server, signed_in, ready)
+
+    async def _greet(self, wire: Wire) -> Authenticated | None:
+        parts = self._parts
+        directory = parts.directory()
+        if directory is None:
+            return None
+        with contextlib.suppress(WireLost):
+            peer = wire.peer
+            step = await greet(wire, parts.door, directory, parts.now, parts.limits.start_seconds)
+            match step:
+                case Authenticated():
+                    return step
+                case Cancel():
+                    self._cancel(step.request)
+                case Ended():
+                    self._record_failure(step, peer)
+        return None
+
+    def _record_failure(self, ended: Ended, peer: str) -> None:
+        fields: dict[str, object] = {
+            "type": RecordType.SIGN_IN_FAILED.value,
+            "target": self._parts.door.section.target,
+            "reason": f"{ended.code}, from {peer}",
+        }
+        if ended.user:
+            fields["caller"] = ended.user[:128]
+        with contextlib.suppress(TwokeysError):
+            self._parts.journal.append(fields)
+
+    async def _reach(self, signed_in: Authenticated) -> tuple[Wire, UpstreamReady]:
+        section = self._parts.door.section
+        if signed_in.database != section.upstream_database:
+            raise Refused(
+                f'database "{signed_in.database}" is not served by this edge',
+                not_done="No session was begun.",
+                advice=f"Connect to {section.upstream_database}.",
+                code="unknown_database",
+            )
+        return await reach(self._parts.door, signed_in)
+
+    async def _session(self, wire: Wire, server: Wire, signed_in: Authenticated, ready: UpstreamReady) -> None:
+        parts = self._parts
+        section = parts.door.section
+        facts = SessionFacts(
+            f"ses_{secrets.token_hex(12)}", section.target, section.upstream_database, signed_in.caller,
+            signed_in.parameters.get("application_name", ""),
+        )  # fmt: skip
+        key = parts.session_key(facts.id)
+        if key is None:
+            wire.close()
+            server.close()
+            return
+        records = SessionRecords(parts.journal, key, facts)
+        door = SessionDoor(
+            parts.gate, parts.classifier, facts.caller, facts.target,
+            schemas_of(section.search_path, section.upstream_user),
+        )  # fmt: skip
+        session = Session(
+            door, guard=f"_tk{secrets.token_hex(12)}", application_name=ready.parameters.get("application_name", "")
+        )
+        pid, cancel_key = self._new_key(signed_in.protocol_minor)
+        packet = encode.cancel_request(ready.key.pid, ready.key.key)
+        around = parts.surroundings(lambda: cancel_upstream(section, parts.door, packet))
+        relay = Relay(facts, session, door, records, around)
+        try:
+            await records.append_durable(RecordType.SESSION_START, {"reason": f"from {wire.peer}"})
+            wire.write(greeting(ready.parameters, may_write=door.may_write, pid=pid, key=cancel_key))
+        except (TwokeysError, WireLost):
+            wire.close()
+            server.close()
+            return
+        self._sessions[pid] = (cancel_key, relay)
+        timer = self._end_at(signed_in.expires_at, relay)
+        try:
+            await relay.run(wire, server, ready.rest)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._sessions.pop(pid, None)
+            with contextlib.suppress(TwokeysError):
+                records.append(RecordType.SESSION_END, {"reason": relay.reason})
+
+    def _end_at(self, expires_at: int | None, relay: Relay) -> asyncio.TimerHandle | None:
+        if expires_at is None:
+            return None
+        left = max(0, expires_at - self._parts.now())
+        return asyncio.get_running_loop().call_later(left, relay.end, "the caller's token expired")
+
+    def _new_key(self, minor: int) -> tuple[int, bytes]:
+        pid = secrets.randbelow(2**31 - 1) + 1
+        while pid in self._sessions:
+            pid = secrets.randbelow(2**31 - 1) + 1
+        return pid, secrets.token_bytes(KEY_BYTES[minor])
+
+    def _cancel(self, request: CancelRequest) -> None:
+        found = self._sessions.get(request.pid)
+        if found is not None and hmac.compare_digest(found[0], request.key):
+            found[1].cancel()

@@ -1,0 +1,310 @@
+"""The shell round a session core: two wires, the journal before each forward, a task for each Command that waits.
+
+    caller's bytes ─▶ core ─▶ records appended ─▶ one write to the server
+    server's bytes ─▶ core ─────────────────────▶ one write to the caller
+                        └─▶ effects (rare): a Command waits, an answer, an outcome, the end
+
+No append, no forward: when the journal refuses, the session ends, and what was not yet written is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from base64 import b32encode
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import msgspec
+
+from edge_agent.attend import Attendant, Control
+from edge_agent.config import LimitsSection, PostgresSection
+from edge_agent.door import SessionDoor, facts_of
+from edge_agent.gate import Gate
+from edge_agent.hold import CallerGone, Denied, Held, hold
+from edge_agent.net.postgres_hold import WaitingCommand
+from edge_agent.net.wire import Wire, WireLost
+from edge_agent.protocols.postgres import events
+from edge_agent.protocols.postgres.session import Session
+from edge_agent.session_records import SessionFacts, SessionRecords
+from twokeys.digest import canonical
+from twokeys.effect import Effect
+from twokeys.errors import TwokeysError
+from twokeys.record import RecordType
+
+Cancelling = Callable[[], Coroutine[Any, Any, None]]
+"""Sends a CancelRequest to the server."""
+
+
+@dataclass(slots=True)
+class Holds:
+    """How many Commands wait, in all and per caller."""
+
+    limits: LimitsSection
+    total: int = 0
+    of_caller: Counter[str] = field(default_factory=Counter)
+
+    def take(self, caller: str) -> bool:
+        """Count one more; False when there are too many."""
+        full = self.total >= self.limits.max_open_requests
+        if full or self.of_caller[caller] >= self.limits.max_open_per_caller:
+            return False
+        self.total += 1
+        self.of_caller[caller] += 1
+        return True
+
+    def give(self, caller: str) -> None:
+        """One less."""
+        self.total -= 1
+        self.of_caller[caller] -= 1
+        if not self.of_caller[caller]:
+            del self.of_caller[caller]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all sessions of an Edge share."""
+
+    gate: Gate
+    control: Control
+    holds: Holds
+    section: PostgresSection
+    cancel: Cancelling
+
+
+class Relay:
+    """One session between two signed-in wires."""
+
+    def __init__(
+        self, facts: SessionFacts, session: Session, door: SessionDoor, records: SessionRecords, around: Surroundings
+    ) -> None:
+        self._facts, self._session, self._door, self._records, self._around = facts, session, door, records, around
+        self._client: Wire
+        self._server: Wire
+        self._waiting: dict[int, WaitingCommand] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._full: set[Wire] = set()
+        self.reason = ""
+        """Why the session ended."""
+
+    async def run(self, client: Wire, server: Wire, rest: bytes) -> None:
+        """Relay until the session is over and every forwarded Command's outcome is recorded.
+
+        Args:
+            client: The caller's connection.
+            server: Ours at the server.
+            rest: Bytes of the server that came with its first ReadyForQuery.
+        """
+        self._client, self._server = client, server
+        if rest:
+            self._from_server(rest)
+        server.push_to(self._from_server, self._server_gone)
+        client.push_to(self._from_client, self._client_gone)
+        await self._over.wait()
+        client.close()
+        server.close()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def cancel(self) -> None:
+        """A CancelRequest with this session's key came."""
+        self._session.cancel()
+        self._settle()
+
+    def end(self, reason: str) -> None:
+        """End it from our side."""
+        self._session.end(reason)
+        self._settle()
+
+    # wires
+
+    def _from_client(self, data: bytes) -> None:
+        self._session.client_bytes(data)
+        self._settle()
+
+    def _from_server(self, data: bytes) -> None:
+        self._session.server_bytes(data)
+        self._settle()
+
+    def _client_gone(self) -> None:
+        self._session.client_gone()
+        self._settle()
+
+    def _server_gone(self) -> None:
+        self._session.server_gone()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Move what the core has to say: records first, then effects, then bytes."""
+        session = self._session
+        try:
+            for forwarded in session.take_records():
+                self._record(forwarded)
+        except TwokeysError as error:
+            session.end(error.happened)
+            session.take_records()
+        while effects := session.take_effects():
+            for effect in effects:
+                self._act(effect)
+        data = session.take_to_server()
+        if data:
+            self._server.write(data)
+        data = session.take_to_client()
+        if data:
+            self._client.write(data)
+        if session.over:
+            self._over.set()
+        else:
+            self._press_back()
+
+    def _record(self, forwarded: events.Forwarded) -> None:
+        facts = self._door.facts(forwarded.protocol, forwarded.text)
+        body: dict[str, object] = {"protocol": forwarded.protocol.value, "text": forwarded.text}
+        if forwarded.bind is not None:
+            body["bind"] = forwarded.bind
+        self._records.append(RecordType.COMMAND, facts, msgspec.json.encode(body))
+
+    def _press_back(self) -> None:
+        if not self._session.wants_client_bytes:
+            self._client.pause_reading()
+        elif self._server.congested:
+            self._pause_until_drained(self._server, self._client)
+        elif self._server not in self._full:
+            self._client.resume_reading()
+        if self._client.congested:
+            self._pause_until_drained(self._client, self._server)
+
+    def _pause_until_drained(self, full: Wire, paused: Wire) -> None:
+        paused.pause_reading()
+        if full not in self._full:
+            self._full.add(full)
+            self._spawn(self._when_drained(full, paused))
+
+    async def _when_drained(self, full: Wire, paused: Wire) -> None:
+        try:
+            await full.drain()
+        except WireLost:
+            return
+        finally:
+            self._full.discard(full)
+        if paused is not self._client or self._session.wants_client_bytes:
+            paused.resume_reading()
+
+    # effects
+
+    def _act(self, effect: events.Effect) -> None:
+        match effect:
+            case events.Held() | events.Allowed():
+                waiting = WaitingCommand(effect.ticket, self._session, self._settle, self._records)
+                self._waiting[effect.ticket] = waiting
+                run = self._hold if isinstance(effect, events.Held) else self._run_allowed
+                self._spawn(self._attend(run, effect, waiting))
+            case events.Fingerprint() | events.Prepared() | events.NotPrepared() | events.Outcome():
+                if (found := self._waiting.get(effect.ticket)) is not None:
+                    found.take(effect)
+            case events.Withdrawn():
+                if (found := self._waiting.get(effect.ticket)) is not None:
+                    found.withdraw(effect.reason)
+            case events.Declined():
+                self._declined(effect)
+            case events.ForwardCancel():
+                self._spawn(self._around.cancel())
+            case events.Terminate():
+                self.reason = effect.reason
+                if effect.alarm:
+                    self._quietly(RecordType.ALARM, {"reason": effect.reason})
+            case _:
+                assert_never(effect)
+
+    def _declined(self, effect: events.Declined) -> None:
+        fields: dict[str, object] = {} if effect.judgement is None else facts_of(effect.judgement, effect.text)
+        fields |= {"outcome": "deny", "sqlstate": effect.sqlstate, "reason": effect.reason}
+        body = msgspec.json.encode({"text": effect.text}) if effect.text else None
+        self._quietly(RecordType.REFUSED, fields, body)
+
+    def _quietly(self, kind: RecordType, fields: dict[str, object], body: bytes | None = None) -> None:
+        """Record where there is nothing left to prevent; a journal that fails ends the session all the same."""
+        try:
+            self._records.append(kind, fields, body)
+        except TwokeysError as error:
+            self._session.end(error.happened)
+
+    async def _attend(
+        self,
+        run: Callable[[Any, WaitingCommand], Coroutine[Any, Any, None]],
+        effect: events.Held | events.Allowed,
+        waiting: WaitingCommand,
+    ) -> None:
+        caller = self._facts.caller.id
+        if not self._around.holds.take(caller):
+            reason = "too many commands are waiting already"
+            self._quietly(RecordType.REFUSED, {**facts_of(effect.judgement, effect.command.text), "reason": reason})
+            waiting.deny(f"twokeys: denied: {reason}", "", "Wait for those to be decided, then send it again.")
+            return
+        try:
+            await run(effect, waiting)
+            if effect.judgement.verdict.classification.effect is Effect.PRIVILEGED:
+                # SET, DO, a function: what unqualified names mean may have moved.
+                self._door.distrust_names()
+        finally:
+            self._around.holds.give(caller)
+            self._waiting.pop(effect.ticket, None)
+
+    async def _hold(self, effect: events.Held, waiting: WaitingCommand) -> None:
+        section, facts = self._around.section, self._facts
+        seconds = section.in_transaction_hold_seconds if effect.in_transaction else section.hold_seconds
+        held = Held(
+            request_id(), facts.id, facts.target, facts.database, facts.caller, facts.client, effect.command,
+            effect.judgement.verdict.classification, effect.judgement.decision, effect.in_transaction, seconds,
+        )  # fmt: skip
+        attendant = Attendant(held, waiting, self._around.control, float(section.heartbeat_seconds))
+        ending = await hold(held, attendant, self._around.gate)
+        if isinstance(ending, Denied):
+            waiting.deny(ending.message, ending.detail, ending.hint)
+
+    async def _run_allowed(self, effect: events.Allowed, waiting: WaitingCommand) -> None:
+        """A Command that policy allows outright, and that must be on disk first."""
+        fields = facts_of(effect.judgement, effect.command.text) | {"in_transaction": effect.in_transaction}
+        body = canonical(effect.command.to_json())
+        try:
+            if effect.judgement.writes:
+                prepared = await waiting.prepare()
+                fields |= {"xid": prepared.xid} if prepared.xid else {}
+            await self._records.append_durable(RecordType.FORWARD, fields, body)
+            permission = self._door.admit(effect.judgement)
+        except CallerGone as gone:
+            self._quietly(RecordType.RESULT, fields | {"outcome": "withdrawn", "reason": str(gone)})
+            return
+        except TwokeysError as error:
+            await waiting.abort()
+            self._quietly(RecordType.RESULT, fields | {"outcome": "failed", "reason": error.happened})
+            waiting.deny(f"twokeys: {error.happened}", error.not_done, error.advice)
+            return
+        result = await waiting.forward(permission)
+        fields |= {"outcome": result.outcome}
+        for name, value in (("rows", result.rows), ("sqlstate", result.sqlstate), ("reason", result.reason)):
+            if value:
+                fields[name] = value
+        self._quietly(RecordType.RESULT, fields)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A defect of ours: fail closed, and let the loop's handler tell it.
+            self.end("an internal error")
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a session's task failed", "exception": error}
+            )
+
+
+def request_id() -> str:
+    """A fresh Request id: 130 random bits."""
+    return "req_" + b32encode(secrets.token_bytes(17)).decode("ascii").lower()[:26]
