@@ -68,7 +68,7 @@ class Decisions:
             raise not_found()
         judgement = self._eligibility.judge(stored.asked, person)
         if judgement.bar is not Bar.NONE:
-            if not self._eligibility.may_see(stored.asked, person, judgement):
+            if not self._eligibility.may_see(person, judgement):
                 raise not_found()
             code = "policy_denied" if judgement.bar is Bar.POLICY else "excluded"
             raise Refused(judgement.reason, not_done="Nothing was decided.", code=code)

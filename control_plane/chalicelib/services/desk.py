@@ -1,187 +1,198 @@
-"""The Requests for people: what the pages and the API show, and their votes."""
+"""The Requests, for people: what a person may see, why they may not decide, and what became of it.
+
+What is shown here is advice; the decision checks everything again in its own transaction.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
 
+from twokeys.caller import CallerKind
+from twokeys.decision import Outcome
 from twokeys.errors import InvalidInput, Refused
-from twokeys.request import State
+from twokeys.policy import Asked as PolicyAsked
+from twokeys.policy import Policies as PolicySet
+from twokeys.policy import principal_for
+from twokeys.request import FINAL, State
 
 from ..pages.outcomes import Facts, outcome
 from ..pages.views import AccessView, ListView, RequestView, Rule, VoteView
-from ..pages.visible import plain
 from ..ports.blobs import Blobs
 from ..ports.clock import Clock
 from ..ports.people import People, PersonEntry
+from ..ports.policies import Policies
 from ..ports.requests import MAX_LISTED, Requests, Stored
-from .decisions import Decisions, Verdict
-from .eligibility import Bar, Eligibility, Judgement
-from .requests import not_found
 from .reviewing import Ballot, Looked
-from .times import iso
 
-MAX_RECENT: Final = 50
-"""Finished Requests in a person's list."""
+MAX_RECENT: Final = 30
+"""Finished Requests on the list."""
 
-MAX_BODY_PAGE_BYTES: Final = 512 * 1024
-"""Bytes of a Command in one answer of the API."""
+SEEING_GROUPS: Final = frozenset({"auditors", "owners"})
+"""Groups that may see every Request, whether or not policy lets them approve."""
 
 
-class Desk:
-    """Implements `reviewing.Desk`, and the same for the API."""
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """Where the desk looks."""
+
+    requests: Requests
+    people: People
+    policies: Policies
+    blobs: Blobs
+    clock: Clock
+
+
+class RequestDesk:
+    """Implements `reviewing.Desk` on the ports."""
 
     def __init__(
-        self, requests: Requests, blobs: Blobs, people: People, eligibility: Eligibility,
-        decisions: Decisions, clock: Clock, *, has_outbox: bool = False,
-    ) -> None:  # fmt: skip
-        self._requests, self._blobs, self._people = requests, blobs, people
-        self._eligibility, self._decisions, self._clock = eligibility, decisions, clock
+        self,
+        shelves: Shelves,
+        cast: Callable[[Ballot], object],
+        note_read: Callable[[Stored, str], None],
+        has_outbox: bool = False,
+    ) -> None:
+        """Wire it.
+
+        Args:
+            shelves: The ports.
+            cast: Takes a vote; the decisions' service.
+            note_read: Records that a person was shown a Request's Command.
+            has_outbox: Whether this deployment has the page of unsent mail.
+        """
+        self._shelves = shelves
+        self._cast = cast
+        self._note_read = note_read
         self._has_outbox = has_outbox
+        self._policies: PolicySet | None = None
 
     def look(self, request_id: str, person_id: str) -> Looked:
-        """See `reviewing.Desk`."""
-        stored, judgement = self._seen(request_id, self._person(person_id))
-        refusal = judgement.reason
-        if not refusal and any(vote.person_id == person_id for vote in stored.votes):
-            refusal = "You have voted already."
-        blob = self._blobs.get(stored.asked.opened.command_sha256)
-        return Looked(self._view(stored), stored.asked.opened.command_digest, blob, refusal)
+        person, stored = self._seen(request_id, person_id)
+        blob = self._shelves.blobs.get(stored.asked.opened.command_sha256)
+        view = self._view(stored)
+        refusal = self._refusal(person, stored) if stored.state is State.PENDING else "It is decided."
+        return Looked(view, stored.asked.opened.command_digest, blob, refusal)
+
+    def note_read(self, request_id: str, person_id: str) -> None:
+        _, stored = self._seen(request_id, person_id)
+        self._note_read(stored, person_id)
 
     def listing(self, person_id: str) -> ListView:
-        """See `reviewing.Desk`."""
         person = self._person(person_id)
-        mine: list[RequestView] = []
-        others: list[RequestView] = []
-        for stored, judgement in self._visible(person, State.PENDING):
-            voted = any(vote.person_id == person_id for vote in stored.votes)
-            (mine if judgement.bar is Bar.NONE and not voted else others).append(self._view(stored))
-        over = [
-            self._view(stored) for stored, _ in self._visible(person, None) if stored.state is not State.PENDING
-        ]
-        mine.sort(key=lambda view: view.seconds_left)
-        return ListView(tuple(mine), tuple(others), tuple(over[:MAX_RECENT]), self._has_outbox)
+        pending = [one for one in self._shelves.requests.listed(State.PENDING) if self._may_see(person, one)]
+        pending.sort(key=lambda one: one.due_at)
+        refused = [bool(self._refusal(person, one)) for one in pending]
+        mine = [one for one, no in zip(pending, refused, strict=True) if not no]
+        others = [one for one, no in zip(pending, refused, strict=True) if no]
+        recent = [one for one in self._shelves.requests.listed(None, MAX_LISTED) if one.state is not State.PENDING]
+        seen = [one for one in recent if self._may_see(person, one)][:MAX_RECENT]
+        return ListView(self._views(mine), self._views(others), self._views(seen), has_outbox=self._has_outbox)
 
     def vote(self, ballot: Ballot) -> None:
-        """See `reviewing.Desk`."""
-        verdict = Verdict(ballot.approve, ballot.reason, ballot.command_digest)
-        self._decisions.vote(self._person(ballot.person_id), ballot.request_id, verdict)
+        self._cast(ballot)
 
-    def listed(self, person: PersonEntry, state: State | None) -> list[dict[str, Any]]:
-        """The newest Requests that this person may see, for the API."""
-        return [self._facts(stored, judgement) for stored, judgement in self._visible(person, state)]
-
-    def facts(self, person: PersonEntry, request_id: str) -> dict[str, Any]:
-        """One Request, for the API. Raises InvalidInput with code ``not_found``."""
-        stored, judgement = self._seen(request_id, person)
-        opened = stored.asked.opened
-        more = {
-            "excerpt": opened.excerpt,
-            "reasons": opened.reasons,
-            "votes": [
-                f"{vote.person_id} {'approved' if vote.approve else 'denied'}{f': {vote.reason}' * bool(vote.reason)}"
-                for vote in stored.votes
-            ],
-            "rows": stored.outcome.rows,
-            "sqlstate": stored.outcome.sqlstate,
-        }
-        return {**self._facts(stored, judgement), **more}
-
-    def body(self, person: PersonEntry, request_id: str, offset: int) -> tuple[bytes, int]:
-        """A stretch of the whole Command's bytes from an offset, and how many there are in all."""
-        stored, _ = self._seen(request_id, person)
-        data = self._blobs.get(stored.asked.opened.command_sha256)
-        if data is None:
-            raise InvalidInput("The command is not stored.", not_done="Nothing was shown.", code="not_found")
-        return data[offset : offset + MAX_BODY_PAGE_BYTES], len(data)
+    def may_approve(self, person: PersonEntry, stored: Stored) -> bool:
+        """Whether a person could approve now: who is told when a Request is opened."""
+        return not self._refusal(person, stored)
 
     def _person(self, person_id: str) -> PersonEntry:
-        entry = self._people.person(person_id)
-        if entry is None:
-            raise Refused("You are not registered here any more.", not_done="Nothing was done.",
-                          code="not_registered")  # fmt: skip
-        return entry
+        person = self._shelves.people.person(person_id)
+        if person is None:
+            raise Refused("You are not registered here any more.", not_done="Nothing was shown.",
+                          advice="Ask an owner of this deployment.", code="not_registered")  # fmt: skip
+        return person
 
-    def _seen(self, request_id: str, person: PersonEntry) -> tuple[Stored, Judgement]:
-        stored = self._requests.find(request_id)
-        if stored is None:
-            raise not_found()
-        judgement = self._eligibility.judge(stored.asked, person)
-        if not self._eligibility.may_see(stored.asked, person, judgement):
-            raise not_found()
-        return stored, judgement
+    def _seen(self, request_id: str, person_id: str) -> tuple[PersonEntry, Stored]:
+        person = self._person(person_id)
+        stored = self._shelves.requests.find(request_id)
+        # One answer for both: that a Request exists is nobody else's business either.
+        if stored is None or not self._may_see(person, stored):
+            raise InvalidInput("There is no such request, or none for you.", not_done="Nothing was shown.",
+                               advice="Look for it in the list.", code="not_found")  # fmt: skip
+        return person, stored
 
-    def _visible(self, person: PersonEntry, state: State | None) -> list[tuple[Stored, Judgement]]:
-        found = []
-        for stored in self._requests.listed(state, MAX_LISTED):
-            judgement = self._eligibility.judge(stored.asked, person)
-            if self._eligibility.may_see(stored.asked, person, judgement):
-                found.append((stored, judgement))
-        return found
+    def _may_see(self, person: PersonEntry, stored: Stored) -> bool:
+        opened = stored.asked.opened
+        own = person.person.is_same_human(opened.caller) or person.person.is_same_human(opened.sponsor)
+        return own or bool(SEEING_GROUPS & set(person.person.groups)) or not self._policy_refusal(person, stored, ())
 
-    def _facts(self, stored: Stored, judgement: Judgement) -> dict[str, Any]:
-        asked, opened = stored.asked, stored.asked.opened
-        return {
-            "id": opened.id,
-            "state": stored.state.value,
-            "caller": opened.caller,
-            "caller_kind": opened.caller_kind,
-            "sponsor": opened.sponsor,
-            "client": opened.client,
-            "session": opened.session,
-            "edge": asked.edge_id,
-            "target": opened.target,
-            "database": opened.database,
-            "kind": opened.kind,
-            "effect": asked.effect.word,
-            "accesses": opened.accesses,
-            "statement": opened.statement,
-            "certain": opened.certain,
-            "policies": asked.policies,
-            "in_transaction": opened.in_transaction,
-            "command_digest": opened.command_digest,
-            "command_sha256": opened.command_sha256,
-            "command_bytes": opened.command_bytes,
-            "approvals": asked.approvals,
-            "approvals_given": sum(vote.approve for vote in stored.votes),
-            "seconds_left": stored.seconds_left(self._clock.now()) if stored.state is State.PENDING else 0,
-            "opened_at": iso(asked.opened_at),
-            "decided_by": [vote.person_id for vote in stored.votes],
-            "reason": stored.outcome.reason,
-            "may_decide": judgement.bar is Bar.NONE,
-            "why_not": judgement.reason,
-        }
+    def _refusal(self, person: PersonEntry, stored: Stored) -> str:
+        opened, who = stored.asked.opened, person.person
+        if who.is_same_human(opened.caller):
+            return "You asked for it yourself: somebody else must decide."
+        if opened.sponsor and who.is_same_human(opened.sponsor):
+            return f"You sponsor {opened.caller}: somebody else must decide."
+        if {who.id, *who.accounts} & set(stored.asked.excluded):
+            return (
+                "You are linked to who asks, or changed the policy that held it or who its reviewers are "
+                "within the last 24 hours: somebody else must decide."
+            )
+        if any(vote.person_id == who.id for vote in stored.votes):
+            return f"You voted already. It takes {stored.asked.approvals} people."
+        return self._policy_refusal(person, stored, stored.asked.excluded)
+
+    def _policy_refusal(self, person: PersonEntry, stored: Stored, excluded: Iterable[str]) -> str:
+        opened, who = stored.asked.opened, person.person
+        asked = PolicyAsked(opened.id, opened.target, opened.caller, stored.asked.effect, frozenset(excluded))
+        decision = self._policy().may_approve(principal_for(who.id, who.groups), asked)
+        if decision.outcome is Outcome.ALLOW:
+            return ""
+        return " ".join(("Policy does not let you approve it.", *decision.advice))
+
+    def _policy(self) -> PolicySet:
+        version = self._shelves.policies.current()
+        policies = self._policies
+        if policies is None or policies.revision != version.revision:
+            policies = self._policies = PolicySet(version.text, version.revision)
+        return policies
+
+    def _views(self, many: Iterable[Stored]) -> tuple[RequestView, ...]:
+        return tuple(self._view(one) for one in many)
 
     def _view(self, stored: Stored) -> RequestView:
         asked, opened = stored.asked, stored.asked.opened
         pending = stored.state is State.PENDING
-        people = [vote.person_id for vote in stored.votes if vote.approve is (stored.state is not State.DENIED)]
-        facts = Facts(stored.state, people, stored.outcome.reason, stored.outcome.rows, stored.outcome.sqlstate)
         return RequestView(
             id=opened.id,
             state=stored.state.value,
             requester=opened.caller,
             requester_kind=opened.caller_kind,
-            sponsor=opened.sponsor,
+            sponsor=opened.sponsor if opened.caller_kind == CallerKind.MACHINE else "",
             client=opened.client,
             target=opened.target,
             database=opened.database,
             effect=asked.effect.word,
             kind=opened.kind,
-            objects=tuple(_access(one) for one in opened.accesses),
+            objects=tuple(access_view(access, opened.database) for access in opened.accesses),
             reasons=tuple(opened.reasons),
             rules=tuple(Rule(policy, "") for policy in asked.policies),
             certain=opened.certain,
             in_transaction=opened.in_transaction,
-            opened_at=iso(asked.opened_at),
-            deadline=iso(stored.due_at) if pending else iso(stored.moved_at),
-            seconds_left=stored.seconds_left(self._clock.now()) if pending else 0,
+            opened_at=_iso(asked.opened_at),
+            deadline=_iso(stored.due_at) if pending else "",
+            seconds_left=stored.seconds_left(self._shelves.clock.now()) if pending else 0,
             approvals_needed=asked.approvals,
-            votes=tuple(VoteView(one.person_id, one.approve, one.reason, iso(one.at)) for one in stored.votes),
-            outcome=outcome(facts),
-            finished_at="" if pending else iso(stored.moved_at),
+            votes=tuple(VoteView(one.person_id, one.approve, one.reason, _iso(one.at)) for one in stored.votes),
+            outcome=outcome(_facts(stored)),
+            finished_at=_iso(stored.moved_at) if stored.state in FINAL else "",
         )
 
 
-def _access(text: str) -> AccessView:
-    effect, kind, name = (*text.split(":", 2), "", "")[:3]
-    return AccessView(effect, kind, plain(name))
+def access_view(access: str, database: str) -> AccessView:
+    """One ``effect:kind:name`` as the page shows it; a database's own name stands for the empty one."""
+    effect, kind, name = (*access.split(":", 2), "", "")[:3]
+    return AccessView(effect, kind, name or database)
+
+
+def _facts(stored: Stored) -> Facts:
+    denied = stored.state is State.DENIED
+    people = tuple(vote.person_id for vote in stored.votes if vote.approve is not denied)
+    end = stored.outcome
+    return Facts(stored.state, people, end.reason, end.rows, end.sqlstate)
+
+
+def _iso(milliseconds: int) -> str:
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC).isoformat(timespec="milliseconds")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
-from twokeys.caller import Caller
+import msgspec
+
 from twokeys.decision import Outcome
 from twokeys.policy import Asked as PolicyAsked
 from twokeys.policy import principal_for
@@ -17,7 +19,10 @@ from ..ports.clock import Clock
 from ..ports.people import Edit, People, PersonEntry
 from ..ports.requests import Asked
 from .limits import Limits
-from .policy_facts import CurrentPolicy, reviewer_groups
+from .policy_facts import CurrentPolicy, approving_policies, reviewer_groups
+
+SEEING_GROUPS: Final = frozenset({"auditors", "owners"})
+"""Groups that see every Request, whether or not policy lets them decide."""
 
 
 class Bar(enum.Enum):
@@ -38,14 +43,12 @@ class Judgement:
         reason: In a sentence; empty when they may.
         person_revision: Judged under this revision of the person.
         policy_revision: And this one of the policy.
-        policies: Policies that let them, or keep them.
     """
 
     bar: Bar
     reason: str
     person_revision: int
     policy_revision: int
-    policies: tuple[str, ...] = ()
 
 
 class Eligibility:
@@ -54,14 +57,16 @@ class Eligibility:
     def __init__(self, people: People, policy: CurrentPolicy, clock: Clock, limits: Limits) -> None:
         self._people, self._policy, self._clock, self._limits = people, policy, clock, limits
 
-    def excluded(self, caller: Caller) -> list[str]:
-        """Every subject that is the caller or its sponsor, linked accounts too; sorted."""
-        subjects = {subject for subject in (caller.id, caller.sponsor) if subject}
+    def excluded(self, asked: Asked) -> list[str]:
+        """Whoever can't decide from the start: caller, sponsor, accounts linked to them, recent editors; sorted."""
+        opened = asked.opened
+        subjects = {subject for subject in (opened.caller, opened.sponsor) if subject}
         for subject in tuple(subjects):
             entry = self._people.person_of(subject)
             if entry is not None:
                 subjects |= {entry.person.id, *entry.person.accounts}
-        return sorted(subjects)
+        same_humans = msgspec.structs.replace(asked, excluded=sorted(subjects))
+        return sorted(subjects | {edit.editor for edit in self._edits(same_humans)})
 
     def judge(self, asked: Asked, entry: PersonEntry) -> Judgement:
         """Whether this person may decide about this Request now."""
@@ -72,43 +77,46 @@ class Eligibility:
             return Judgement(Bar.OWN, "You asked for it: somebody else must decide.", *revisions)
         if opened.sponsor and person.is_same_human(opened.sponsor):
             return Judgement(Bar.OWN, f"You answer for {opened.caller}: somebody else must decide.", *revisions)
+        edit = next((one for one in self._edits(asked) if one.editor == person.id), None)
+        if edit is not None:
+            hours = self._limits.edit_seconds // 3600
+            reason = f"You changed {_words(edit.subject)} within the last {hours} h: somebody else must decide."
+            return Judgement(Bar.EDITOR, reason, *revisions)
         if {person.id, *person.accounts} & set(asked.excluded):
-            return Judgement(Bar.OWN, "You are linked to who asked: somebody else must decide.", *revisions)
+            reason = "You are linked to who asked, or changed the rules shortly before: somebody else must decide."
+            return Judgement(Bar.OWN, reason, *revisions)
         asking = PolicyAsked(opened.id, opened.target, opened.caller, asked.effect, frozenset(asked.excluded))
         answer = policies.may_approve(principal_for(person.id, person.groups), asking)
         if answer.outcome is not Outcome.ALLOW:
-            return Judgement(Bar.POLICY, "Policy does not let you decide about it.", *revisions, answer.policies)
-        deciding = {*asked.policies, *answer.policies}
-        for edit in self._people.edits_since(self._clock.now() - self._limits.edit_seconds * 1000):
-            if edit.editor == person.id and _matters(edit, asked, deciding, reviewer_groups(version.text)):
-                return Judgement(
-                    Bar.EDITOR,
-                    f"You changed {_words(edit.subject)} within the last {self._limits.edit_seconds // 3600} h: "
-                    "somebody else must decide.",
-                    *revisions,
-                    answer.policies,
-                )
-        return Judgement(Bar.NONE, "", *revisions, answer.policies)
+            return Judgement(Bar.POLICY, "Policy does not let you decide about it.", *revisions)
+        return Judgement(Bar.NONE, "", *revisions)
 
-    def may_see(self, asked: Asked, entry: PersonEntry, judgement: Judgement) -> bool:
+    def may_see(self, person: PersonEntry, judgement: Judgement) -> bool:
         """Whether this person may read the Command: whoever may decide, asked or answers for it, owners, auditors."""
-        return judgement.bar is not Bar.POLICY or bool({"owners", "auditors"} & set(entry.person.groups))
+        return judgement.bar is not Bar.POLICY or bool(SEEING_GROUPS & set(person.person.groups))
 
     def asked_groups(self) -> list[str]:
         """The groups that are asked, for the caller to know."""
         version, _ = self._policy.get()
         return sorted(reviewer_groups(version.text))
 
+    def _edits(self, asked: Asked) -> list[Edit]:
+        """Recent edits that matter for this Request."""
+        version, _ = self._policy.get()
+        since = self._clock.now() - self._limits.edit_seconds * 1000
+        return [edit for edit in self._people.edits_since(since) if _matters(edit, asked, version.text)]
 
-def _matters(edit: Edit, asked: Asked, deciding: set[str], groups: frozenset[str]) -> bool:
+
+def _matters(edit: Edit, asked: Asked, text: str) -> bool:
+    """Whether an edit had a say in who may decide about this Request, or in why it is held."""
     kind, _, name = edit.subject.partition(":")
     match kind:
         case "group":
-            return name in groups
+            return name in reviewer_groups(text)
         case "person":
             return name in (asked.opened.caller, asked.opened.sponsor) or name in asked.excluded
         case "policy":
-            return name == "*" or name in deciding
+            return name == "*" or name in asked.policies or name in approving_policies(text)
         case _:
             return True
 

@@ -1,4 +1,4 @@
-"""The Records that go with changes: columns of `twokeys.tables.RECORDS`, nothing empty, never an exact text or value."""
+"""The Records that go with changes: columns of `tables.RECORDS`, nothing empty, never an exact text or value."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ def about(kind: RecordType, asked: Asked, **fields: Json | None) -> Note:
         **fields,
     }
     return note(kind, **whole)
+
+
+def read_by(asked: Asked, person_id: str) -> Note:
+    """Somebody was shown the exact text and values of a Request."""
+    return about(RecordType.BODY_READ, asked, person=person_id)
 
 
 def _shorter(value: Json) -> Json:

@@ -35,11 +35,14 @@ class CurrentPolicy:
 @functools.lru_cache(maxsize=8)
 def reviewer_groups(text: str) -> frozenset[str]:
     """Groups that any policy names which could permit, or forbid, to approve."""
-    found: set[str] = set()
-    for policy in _policies(text).values():
-        if _may_be_about(policy.get("action", {}), _APPROVE):
-            found.update(_groups(policy))
-    return frozenset(found)
+    policies = _policies(text)
+    return frozenset(group for one in approving_policies(text) for group in _groups(policies[one]))
+
+
+@functools.lru_cache(maxsize=8)
+def approving_policies(text: str) -> frozenset[str]:
+    """Ids of the policies that could permit, or forbid, to approve."""
+    return frozenset(one for one, policy in _policies(text).items() if _may_be_about(policy.get("action", {}), _APPROVE))
 
 
 def changed_subjects(before: str, after: str) -> list[str]:

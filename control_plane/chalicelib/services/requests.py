@@ -24,7 +24,8 @@ from ..ports.blobs import Blobs
 from ..ports.clock import Clock
 from ..ports.edges import Edge
 from ..ports.people import People
-from ..ports.requests import Asked, Outcome as Ended, Requests, Stored
+from ..ports.requests import Asked, Requests, Stored
+from ..ports.requests import Outcome as Ended
 from ..ports.workflow import Workflow
 from .commands import read_accesses, read_command
 from .eligibility import Eligibility
@@ -88,8 +89,9 @@ class EdgeRequests:
         asked = Asked(
             opened=opened, content_sha256=content, edge_id=edge.edge_id, policies=list(decision.policies),
             policy_revision=decision.revision, requirement=decision.requirement, approvals=decision.approvals,
-            excluded=self._eligibility.excluded(caller), opened_at=0,
+            excluded=[], opened_at=0,
         )  # fmt: skip
+        asked = msgspec.structs.replace(asked, excluded=self._eligibility.excluded(asked))
         hold = min(message.hold_seconds, self._limits.max_hold_seconds) * 1000
         record = about(RecordType.OPEN, asked, outcome=State.PENDING.value)
         stored, new = self._ports.requests.open(asked, hold, self._limits.max_unfinished_per_edge, record)
