@@ -1,0 +1,91 @@
+"""`python -m edge_agent`: enrol an Edge once, then run it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent import runtime
+from edge_agent.config import EdgeConfig, load
+from edge_agent.control.enrolment import enrol as enrol_edge
+from edge_agent.control.identity import StateFolder
+from edge_agent.net.http import ControlHttp
+from edge_agent.secret import Secret
+from twokeys.errors import TwokeysError
+
+CONFIG = click.option(
+    "--config", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Edge's TOML file."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The Edge: stands beside a database, lets reads pass, and holds writes."""
+
+
+@main.command()
+@CONFIG
+@click.option("--token", required=True, help="The one-time token that the control plane made for this Edge.")
+def enrol(path: Path, token: str) -> None:
+    """Register this Edge at its control plane, once. Its private key is made here and never leaves."""
+    config = _load(path)
+
+    async def work() -> str:
+        http = ControlHttp(config.control.url, config.control.ca_file, config.control.connect_seconds)
+        try:
+            return await enrol_edge(StateFolder(config.edge.state_dir), http, Secret(token), expected_id=config.edge.id)
+        finally:
+            await http.close()
+
+    click.echo(f"enrolled as {_or_exit(work())}")
+
+
+@main.command()
+@CONFIG
+def run(path: Path) -> None:
+    """Run this Edge until it is told to stop (SIGTERM or Ctrl-C)."""
+    config = _load(path)
+
+    async def work() -> str:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await runtime.run(config, stop, lambda text: print(text, flush=True))
+        return ""
+
+    _or_exit(work())
+
+
+def _load(path: Path) -> EdgeConfig:
+    try:
+        return load(path, os.environ)
+    except TwokeysError as error:
+        raise SystemExit(_said(error)) from None
+
+
+def _or_exit(work: Coroutine[Any, Any, str]) -> str:
+    runner: Callable[[Coroutine[Any, Any, str]], str] = asyncio.run
+    if sys.platform != "win32":
+        import uvloop
+
+        runner = uvloop.run
+    try:
+        return runner(work)
+    except TwokeysError as error:
+        raise SystemExit(_said(error)) from None
+
+
+def _said(error: TwokeysError) -> str:
+    return f"edge: {error}"
+
+
+if __name__ == "__main__":
+    main()
