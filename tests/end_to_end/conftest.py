@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.callers import callers_go_home
 from tests.support.deployment import Deployment, deployment
 from tests.support.postgres import RealPostgres
 
@@ -23,3 +24,6 @@ def own(tmp_path: Path, postgres: RealPostgres) -> Iterator[Deployment]:
     """A deployment of this test's own."""
     with deployment(tmp_path, postgres) as running:
         yield running
+
+
+__all__ = ["callers_go_home"]

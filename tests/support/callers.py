@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from typing import ClassVar
 
 import psycopg
+import pytest
 
 
 class WaitingCaller:
     """Runs one statement on its own connection in a thread."""
+
+    everybody: ClassVar[list[WaitingCaller]] = []
 
     def __init__(self, dsn: str, sql: str, parameters: tuple[object, ...] | None = None) -> None:
         self.notices: list[str] = []
@@ -19,6 +24,7 @@ class WaitingCaller:
         self.connection.add_notice_handler(self._notice)
         self._sql, self._parameters = sql, parameters
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self.everybody.append(self)
         self._thread.start()
 
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -36,3 +42,11 @@ class WaitingCaller:
         self._thread.join(seconds)
         assert not self._thread.is_alive(), "the caller still waits"
         return self
+
+
+@pytest.fixture(autouse=True)
+def callers_go_home() -> Iterator[None]:
+    """Close the connections of a test's callers after it."""
+    yield
+    while WaitingCaller.everybody:
+        WaitingCaller.everybody.pop().connection.close()

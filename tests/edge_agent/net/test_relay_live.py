@@ -1,0 +1,174 @@
+"""Real clients through the real listener at a real PostgreSQL; people are scripted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
+from tests.support.callers import WaitingCaller
+from tests.support.postgres import RealPostgres
+
+
+@pytest.fixture
+def edge(tmp_path: Path, postgres: RealPostgres) -> Iterator[InProcessEdge]:
+    with edge_in_process(tmp_path, postgres) as running:
+        yield running
+
+
+def status(edge: InProcessEdge, order: int) -> str:
+    return edge.postgres.admin(f"SELECT status FROM shop.orders WHERE id = {order}").strip()
+
+
+def test_reads_pass(edge: InProcessEdge) -> None:
+    with psycopg.connect(edge.dsn) as caller:
+        assert caller.execute("SELECT count(*) FROM orders").fetchone() == (200,)
+        assert caller.execute("SELECT %s::int + 1", (41,)).fetchone() == (42,)
+    assert edge.control.opened == []
+
+
+@pytest.mark.parametrize("parameters", [None, ("shipped",)])
+def test_an_approved_write_is_applied_once_and_reported(edge: InProcessEdge, parameters: tuple[str] | None) -> None:
+    edge.postgres.admin("UPDATE shop.orders SET status = 'open' WHERE id = 101")
+    sql = (
+        "UPDATE orders SET status = 'shipped' WHERE id = 101"
+        if parameters is None
+        else ("UPDATE orders SET status = %s WHERE id = 101")
+    )
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        notices: list[str] = []
+        caller.add_notice_handler(lambda one: notices.append(one.message_primary or ""))
+        assert caller.execute(sql, parameters).rowcount == 1
+    assert status(edge, 101) == "shipped"
+    assert edge.control.reported.wait(5)
+    assert [(one.outcome, one.rows) for one in edge.control.reports] == [("done", 1)]
+    assert edge.control.reports[0].xid
+    assert any("held for approval" in one for one in notices)
+
+
+def test_a_denied_write_is_not_applied_and_the_session_goes_on(edge: InProcessEdge) -> None:
+    edge.control.verdict, edge.control.reason = "denied", "not on a Friday"
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="not on a Friday"):
+            caller.execute("DELETE FROM orders WHERE id = 102")
+        assert caller.execute("SELECT count(*) FROM orders WHERE id = 102").fetchone() == (1,)
+
+
+def test_a_write_in_a_transaction_is_reported_at_its_end(edge: InProcessEdge) -> None:
+    edge.postgres.admin("UPDATE shop.orders SET status = 'open' WHERE id IN (103, 104)")
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("SELECT 1")
+        caller.execute("UPDATE orders SET status = 'paid' WHERE id = 103")
+        assert edge.control.opened[0].in_transaction
+        assert edge.control.reports == []
+        caller.commit()
+        assert edge.control.reported.wait(5)
+        assert edge.control.reports[0].outcome == "done"
+        edge.control.reported.clear()
+        caller.execute("UPDATE orders SET status = 'paid' WHERE id = 104")
+        caller.rollback()
+        assert edge.control.reported.wait(5)
+        assert edge.control.reports[1].outcome == "failed"
+    assert (status(edge, 103), status(edge, 104)) == ("paid", "open")
+
+
+def test_a_denial_in_a_transaction_fails_it_as_the_server_would(edge: InProcessEdge) -> None:
+    edge.control.verdict = "denied"
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("SELECT 1")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            caller.execute("UPDATE orders SET status = 'paid' WHERE id = 105")
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            caller.execute("SELECT 1")
+        caller.rollback()
+        assert caller.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a10_without_a_control_plane_writes_are_denied_at_once(edge: InProcessEdge) -> None:
+    edge.control.dead = True
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="can't be reached"):
+            caller.execute("UPDATE orders SET status = 'paid' WHERE id = 106")
+        assert caller.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_hang_up_while_held_withdraws_and_runs_nothing(edge: InProcessEdge) -> None:
+    edge.control.verdict = "pending"
+    before = status(edge, 107)
+    caller = WaitingCaller(edge.dsn, "UPDATE orders SET status = 'cancelled' WHERE id = 107")
+    assert edge.control.arrived.wait(5)
+    caller.connection.pgconn.finish()
+    assert edge.control.gone.wait(5)
+    edge.control.verdict = "approved"
+    assert status(edge, 107) == before
+
+
+def test_a_cancel_while_held_withdraws_and_the_session_goes_on(edge: InProcessEdge) -> None:
+    edge.control.verdict = "pending"
+    caller = WaitingCaller(edge.dsn, "UPDATE orders SET status = 'cancelled' WHERE id = 108")
+    assert edge.control.arrived.wait(5)
+    caller.connection.cancel_safe()
+    assert isinstance(caller.done().error, psycopg.errors.QueryCanceled)
+    assert edge.control.gone.wait(5)
+    assert caller.connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_policy_that_allows_a_write_asks_nobody_and_records_it(tmp_path: Path, postgres: RealPostgres) -> None:
+    policies = '@id("all") permit(principal, action in [Action::"read", Action::"write"], resource);'
+    with edge_in_process(tmp_path, postgres, policies) as edge:
+        with psycopg.connect(edge.dsn, autocommit=True) as caller:
+            assert caller.execute("UPDATE orders SET status = 'paid' WHERE id = 109").rowcount == 1
+        assert edge.control.opened == []
+    lines = b"".join(path.read_bytes() for path in sorted((tmp_path / "journal").glob("*journal*")))
+    assert b'"type":"forward"' in lines
+    assert b'"type":"result"' in lines
+
+
+def test_an_empty_policy_forwards_nothing(tmp_path: Path, postgres: RealPostgres) -> None:
+    with (
+        edge_in_process(tmp_path, postgres, "") as edge,
+        psycopg.connect(edge.dsn, autocommit=True) as caller,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        caller.execute("SELECT 1")
+
+
+def test_w6_a_policy_that_denies_meanwhile_stops_an_approved_write(edge: InProcessEdge) -> None:
+    edge.control.verdict = "pending"
+    before = status(edge, 110)
+    caller = WaitingCaller(edge.dsn, "UPDATE orders SET status = 'cancelled' WHERE id = 110")
+    assert edge.control.arrived.wait(5)
+    edge.enter('@id("reads") permit(principal, action == Action::"read", resource);', 2)
+    edge.control.verdict = "approved"
+    assert "denies it now" in str(caller.done().error)
+    assert status(edge, 110) == before
+
+
+def test_many_callers_at_once_are_each_answered(edge: InProcessEdge) -> None:
+    edge.postgres.admin("UPDATE shop.orders SET total = 1 WHERE id BETWEEN 120 AND 139")
+    callers = [WaitingCaller(edge.dsn, f"UPDATE orders SET total = 2 WHERE id = {120 + at}") for at in range(20)]
+    assert [caller.done().rows for caller in callers] == [1] * 20
+    assert edge.postgres.admin("SELECT count(*) FROM shop.orders WHERE total = 2 AND id BETWEEN 120 AND 139") == "20"
+
+
+def test_another_database_is_refused(edge: InProcessEdge) -> None:
+    with pytest.raises(psycopg.OperationalError, match="not served by this edge"):
+        psycopg.connect(edge.dsn.replace(f"dbname={edge.postgres.database}", "dbname=postgres"))
+
+
+def test_a_wrong_password_is_refused_and_recorded(edge: InProcessEdge, tmp_path: Path) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(edge.dsn.replace("sample-caller", "other-caller"))
+    lines = b"".join(path.read_bytes() for path in (tmp_path / "journal").glob("*journal*"))
+    assert b"sign_in_failed" in lines
+
+
+def test_threads_of_one_client_library_can_share_a_pipeline(edge: InProcessEdge) -> None:
+    with psycopg.connect(edge.dsn, autocommit=True) as caller, caller.pipeline():
+        cursors = [caller.execute("SELECT %s::int", (at,)) for at in range(10)]
+        assert [one.fetchone() for one in cursors] == [(at,) for at in range(10)]
+    assert threading.active_count() < 50
