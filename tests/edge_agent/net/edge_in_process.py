@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -34,6 +35,7 @@ from twokeys.record import ChainHead
 from twokeys.signature import KeyRole, PublicKey, sign
 from twokeys.verifier import mint_verifier
 
+T = TypeVar("T")
 PASSWORD = "sample-caller-credential-0123456789"
 CALLER = Caller("agent-7", CallerKind.MACHINE, "ann")
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -151,8 +153,8 @@ def edge_in_process(
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
-    def do(work: object) -> object:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(30)  # type: ignore[arg-type]
+    def do(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
     async def build() -> tuple[Listener, Journal, int]:
         journal = open_journal(
@@ -164,7 +166,7 @@ def edge_in_process(
         listener = Listener(parts(postgres, gate, control, journal, limits or LimitsSection()))
         return listener, journal, await listener.open()
 
-    listener, journal, port = do(build())  # type: ignore[misc]
+    listener, journal, port = do(build())
     try:
         yield InProcessEdge(port, control, gate, journal, postgres)
     finally:

