@@ -84,7 +84,7 @@ def prepare(postgres: RealPostgres) -> None:
         check=True,
         capture_output=True,
     )
-    postgres.admin(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {postgres.user}")
+    postgres.admin(f"GRANT SELECT ON ALL TABLES IN SCHEMA shop, public TO {postgres.user}")
 
 
 def program(postgres: RealPostgres) -> str:

@@ -35,8 +35,9 @@ class EdgeSection:
     """Who this Edge is and where its state lies."""
 
     state_dir: Path = setting("Folder of the Edge's key, Bundle and journal; made with mode 0700.")
-    id: str = setting("The Edge's id as enrolled; given, it must match, so that two state folders are not mixed up.",
-                      "")
+    id: str = setting(
+        "The Edge's id as enrolled; given, it must match, so that two state folders are not mixed up.", ""
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,26 +50,34 @@ class ControlSection:
     call_seconds: int = setting("Longest wait for an answer, long polls aside.", 15, low=1, high=120)
     upload_seconds: int = setting("Longest wait for one upload of a Segment or a long Command.", 300, low=1, high=3600)
     bundle_seconds: int = setting("Seconds between looks for a newer Bundle.", 15, low=1, high=3600)
-    look_seconds: int = setting("Seconds between looks at each open Request, should a wake-up be lost.", 15, low=1,
-                                high=300)
-    stale_read_seconds: int = setting("Seconds for which reads still pass once the Bundle's `not_after` is over.",
-                                      3600, high=30 * 86400)
+    look_seconds: int = setting(
+        "Seconds between looks at each open Request, should a wake-up be lost.", 15, low=1, high=300
+    )
+    stale_read_seconds: int = setting(
+        "Seconds for which reads still pass once the Bundle's `not_after` is over.", 3600, high=30 * 86400
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderSection:
     """The journal: how it is cut, synced and kept."""
 
-    segment_bytes: int = setting("A Segment is closed when its lines and bodies reach this many bytes.", 16 * 2**20,
-                                 low=64 * 1024, high=128 * 2**20)
+    segment_bytes: int = setting(
+        "A Segment is closed when its lines and bodies reach this many bytes.",
+        16 * 2**20,
+        low=64 * 1024,
+        high=128 * 2**20,
+    )
     segment_seconds: int = setting("A Segment with records is closed at this age.", 30, low=1, high=86400)
-    sync_milliseconds: int = setting("Longest time a record waits for its background fsync to begin.", 50, low=1,
-                                     high=100)
+    sync_milliseconds: int = setting(
+        "Longest time a record waits for its background fsync to begin.", 50, low=1, high=100
+    )
     keep_seconds: int = setting("How long a Segment stays here after its Seal was verified.", 86400, high=3660 * 86400)
     low_disk_bytes: int = setting("With less free disk than this, writes are denied.", 512 * 2**20)
     exhausted_disk_bytes: int = setting("With less free disk than this, sessions end.", 128 * 2**20)
-    max_body_bytes: int = setting("Longest body of one record before encryption.", 32 * 2**20, low=1024,
-                                  high=63 * 2**20)
+    max_body_bytes: int = setting(
+        "Longest body of one record before encryption.", 32 * 2**20, low=1024, high=63 * 2**20
+    )
     retry_seconds: int = setting("Longest pause between two tries of an upload.", 60, low=1, high=3600)
 
 
@@ -79,13 +88,16 @@ class LimitsSection:
     max_connections: int = setting("Connections at once, of all targets.", 6000, low=1, high=1_000_000)
     max_starting: int = setting("Connections at once that have not signed in yet.", 500, low=1, high=1_000_000)
     start_seconds: int = setting("Longest time from connecting to being signed in.", 30, low=1, high=600)
-    max_message_bytes: int = setting("Longest message of a caller; longer ones end the session.", 16 * 2**20,
-                                     low=64 * 1024, high=2**30 - 1)
-    max_held_bytes: int = setting("Bytes of a caller kept unread-ahead while its Command is held.", 2**20,
-                                  low=64 * 1024, high=2**30 - 1)
+    max_message_bytes: int = setting(
+        "Longest message of a caller; longer ones end the session.", 16 * 2**20, low=64 * 1024, high=2**30 - 1
+    )
+    max_held_bytes: int = setting(
+        "Bytes of a caller kept unread-ahead while its Command is held.", 2**20, low=64 * 1024, high=2**30 - 1
+    )
     max_statements: int = setting("Prepared statements and portals of one session.", 10_000, low=10, high=1_000_000)
-    max_verdicts: int = setting("Classified texts remembered, least recently used first out.", 4096, low=1,
-                                high=1_000_000)
+    max_verdicts: int = setting(
+        "Classified texts remembered, least recently used first out.", 4096, low=1, high=1_000_000
+    )
     max_open_requests: int = setting("Commands held at once.", 5000, low=1, high=100_000)
     max_open_per_caller: int = setting("Commands of one caller held at once.", 100, low=1, high=100_000)
 
@@ -100,22 +112,28 @@ class PostgresSection:
     tls_cert_file: Path | None = setting("PEM certificate chain shown to callers.", None)
     tls_key_file: Path | None = setting("PEM key of that certificate.", None)
     allow_plaintext: bool | None = setting(
-        "Whether callers may come without TLS; only on loopback, where it is the default.", None)
+        "Whether callers may come without TLS; only on loopback, where it is the default.", None
+    )
     upstream_host: str = setting("The server: a name, an address, or the folder of its Unix socket.")
     upstream_port: int = setting("The server's port.", 5432, low=1, high=65535)
     upstream_user: str = setting("Role that the Edge signs in as; give it the least it needs.")
     upstream_password: Secret = setting("That role's password.", Secret(""))
     upstream_database: str = setting("The database that callers reach.")
-    upstream_tls: str = setting("TLS to the server: verify-full, or off (loopback and Unix sockets only, and the "
-                                "default there).", "", choices=("verify-full", "off"))
+    upstream_tls: str = setting(
+        "TLS to the server: verify-full, or off (loopback and Unix sockets only, and the default there).",
+        "",
+        choices=("verify-full", "off"),
+    )
     upstream_ca_file: Path | None = setting("PEM file with the authorities trusted for the server.", None)
     upstream_trust: bool = setting("Accept a server that asks for no password.", False)
     search_path: str = setting("search_path of every session; the classifier assumes it.", "public")
     hold_seconds: int = setting("How long a Command waits for people.", 600, low=1, high=86400)
-    in_transaction_hold_seconds: int = setting("The same inside the caller's own transaction, which keeps locks.", 120,
-                                               low=1, high=86400)
-    heartbeat_seconds: int = setting("Seconds between signs of life to a caller whose Command is held.", 15, low=1,
-                                     high=3600)
+    in_transaction_hold_seconds: int = setting(
+        "The same inside the caller's own transaction, which keeps locks.", 120, low=1, high=86400
+    )
+    heartbeat_seconds: int = setting(
+        "Seconds between signs of life to a caller whose Command is held.", 15, low=1, high=3600
+    )
     connect_seconds: int = setting("Longest wait until a session with the server stands.", 10, low=1, high=300)
 
     @property
@@ -145,8 +163,12 @@ class EdgeConfig:
     postgres: tuple[PostgresSection, ...]
 
 
-_SINGLE: Final[Mapping[str, type]] = {"edge": EdgeSection, "control": ControlSection, "recorder": RecorderSection,
-                                      "limits": LimitsSection}
+_SINGLE: Final[Mapping[str, type]] = {
+    "edge": EdgeSection,
+    "control": ControlSection,
+    "recorder": RecorderSection,
+    "limits": LimitsSection,
+}
 
 
 def load(path: Path, environment: Mapping[str, str]) -> EdgeConfig:
@@ -167,14 +189,19 @@ def parse(text: str, name: str, folder: Path, environment: Mapping[str, str]) ->
     source = TomlSource(text, name, folder, environment)
     for key in source.value:
         if key not in _SINGLE and key != "postgres":
-            raise source.wrong((key,), "is no section known",
-                               f"Known: {', '.join(f'[{one}]' for one in _SINGLE)}, [[postgres]].")
-    sections: dict[str, Any] = {key: source.section(kind, (key,), source.value.get(key, {}))
-                                for key, kind in _SINGLE.items()}
+            raise source.wrong(
+                (key,), "is no section known", f"Known: {', '.join(f'[{one}]' for one in _SINGLE)}, [[postgres]]."
+            )
+    sections: dict[str, Any] = {
+        key: source.section(kind, (key,), source.value.get(key, {})) for key, kind in _SINGLE.items()
+    }
     tables = source.value.get("postgres")
     if not isinstance(tables, list) or not 1 <= len(tables) <= MAX_TARGETS:
-        raise source.wrong(("postgres",), f"must stand from once to {MAX_TARGETS} times",
-                           "An edge without a target guards nothing. Write each as [[postgres]].")
+        raise source.wrong(
+            ("postgres",),
+            f"must stand from once to {MAX_TARGETS} times",
+            "An edge without a target guards nothing. Write each as [[postgres]].",
+        )
     postgres = tuple(source.section(PostgresSection, ("postgres", at), table) for at, table in enumerate(tables))
     config = EdgeConfig(**sections, postgres=postgres)
     for where, why, advice in _contradictions(config):
@@ -189,8 +216,11 @@ def _contradictions(config: EdgeConfig) -> Iterator[tuple[KeyPath, str, str]]:
     doors: set[tuple[str, int]] = set()
     for at, one in enumerate(config.postgres):
         if one.target in seen:
-            yield (("postgres", at, "target"), f"names {one.target!r} a second time",
-                   "One section per target; the second could never apply.")
+            yield (
+                ("postgres", at, "target"),
+                f"names {one.target!r} a second time",
+                "One section per target; the second could never apply.",
+            )
         if one.listen_port and (one.listen_host, one.listen_port) in doors:
             yield ("postgres", at, "listen_port"), "is another target's already", "Give each target its own port."
         seen[one.target] = at
@@ -212,8 +242,11 @@ def _edge_contradictions(config: EdgeConfig) -> Iterator[tuple[KeyPath, str, str
             yield ("control", "ca_file"), "can never apply: `url` is plain http", "Remove it, or use https."
     recorder, limits = config.recorder, config.limits
     if recorder.low_disk_bytes <= recorder.exhausted_disk_bytes:
-        yield (("recorder", "low_disk_bytes"), "can never apply: it is not above `exhausted_disk_bytes`",
-               "Writes should be denied well before sessions end.")
+        yield (
+            ("recorder", "low_disk_bytes"),
+            "can never apply: it is not above `exhausted_disk_bytes`",
+            "Writes should be denied well before sessions end.",
+        )
     if limits.max_starting > limits.max_connections:
         yield ("limits", "max_starting"), "can never apply: it is above `max_connections`", ""
     if limits.max_open_per_caller > limits.max_open_requests:
@@ -232,8 +265,11 @@ def _listener(one: PostgresSection) -> Iterator[tuple[str, str, str]]:
         yield "allow_plaintext", "is permitted on loopback only", "Remove it, and let callers use TLS."
     if not one.tls_cert_file:
         if not local:
-            yield ("listen_host", "is no loopback address, and there is no TLS",
-                   "Set tls_cert_file and tls_key_file, or listen on 127.0.0.1.")
+            yield (
+                "listen_host",
+                "is no loopback address, and there is no TLS",
+                "Set tls_cert_file and tls_key_file, or listen on 127.0.0.1.",
+            )
         if one.allow_plaintext is False:
             yield "allow_plaintext", "is false and there is no TLS: nobody could connect", "Set tls_cert_file."
 
@@ -246,8 +282,11 @@ def _upstream(one: PostgresSection) -> Iterator[tuple[str, str, str]]:
     if one.upstream_ca_file and not one.upstream_verifies:
         yield "upstream_ca_file", "can never apply: there is no TLS to the server", "Set upstream_tls to verify-full."
     if not one.upstream_password and not one.upstream_trust:
-        yield ("upstream_password", "has neither upstream_password_file nor upstream_password_env",
-               "Name one, or set upstream_trust to true for a server that asks for no password.")
+        yield (
+            "upstream_password",
+            "has neither upstream_password_file nor upstream_password_env",
+            "Name one, or set upstream_trust to true for a server that asks for no password.",
+        )
     if one.upstream_password and one.upstream_trust:
         yield "upstream_trust", "makes the password useless: a false server need not know it", "Remove one of them."
 
@@ -286,8 +325,7 @@ def explain() -> str:
 def _explained(kind: type, field: dataclasses.Field[Any]) -> str:
     meta, default = field.metadata, field.default
     if field.name not in keys_of(kind):
-        return (f"# {meta['doc']} From one of the two:\n# {field.name}_file = \"PATH\"\n"
-                f"# {field.name}_env = \"VARIABLE\"")
+        return f'# {meta["doc"]} From one of the two:\n# {field.name}_file = "PATH"\n# {field.name}_env = "VARIABLE"'
     if default is dataclasses.MISSING:
         return f"# {meta['doc']} Required.\n{field.name} = …"
     if isinstance(default, bool):

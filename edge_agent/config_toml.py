@@ -28,8 +28,9 @@ _WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false", Pa
 T = TypeVar("T")
 
 
-def setting(doc: str, default: Any = dataclasses.MISSING, *, low: int = 0, high: int = 2**53 - 1,
-            choices: tuple[str, ...] = ()) -> Any:
+def setting(
+    doc: str, default: Any = dataclasses.MISSING, *, low: int = 0, high: int = 2**53 - 1, choices: tuple[str, ...] = ()
+) -> Any:
     """A documented field of a configuration dataclass.
 
     Args:
@@ -47,8 +48,9 @@ class ConfigError(InvalidInput):
     """The configuration can't be used; says which key and which line."""
 
     def __init__(self, name: str, line: int, why: str, advice: str = "") -> None:
-        super().__init__(f"{name}, line {line}: {why}.", not_done="The edge was not started.", advice=advice,
-                         code="bad_config")
+        super().__init__(
+            f"{name}, line {line}: {why}.", not_done="The edge was not started.", advice=advice, code="bad_config"
+        )
         self.line = line
 
 
@@ -110,8 +112,11 @@ class TomlSource:
         known = set(keys_of(kind))
         for key in value:
             if key in secrets:
-                raise self.wrong((*path, key), "is a secret, which never stands in this file",
-                                 f"Name a file by {key}_file or an environment variable by {key}_env.")
+                raise self.wrong(
+                    (*path, key),
+                    "is a secret, which never stands in this file",
+                    f"Name a file by {key}_file or an environment variable by {key}_env.",
+                )
             if key not in known:
                 raise self.wrong((*path, key), "is not known", f"Known here: {', '.join(sorted(known))}.")
         found: dict[str, Any] = {}

@@ -56,8 +56,7 @@ def secret_from_file(path: Path) -> Secret:
     except OSError as error:
         raise _bad(f"the file {path} can't be read ({error.strerror})") from error
     if stat.S_IMODE(mode) & 0o027:
-        raise _bad(f"the file {path} can be read or changed by others (mode {stat.S_IMODE(mode):04o}); "
-                   "make it 0600")
+        raise _bad(f"the file {path} can be read or changed by others (mode {stat.S_IMODE(mode):04o}); make it 0600")
     return _value(data, f"the file {path}")
 
 

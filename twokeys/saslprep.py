@@ -8,9 +8,16 @@ import unicodedata
 from twokeys.errors import InvalidInput
 
 _PROHIBITED = (
-    stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4,
-    stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7, stringprep.in_table_c8,
-    stringprep.in_table_c9, stringprep.in_table_a1,
+    stringprep.in_table_c12,
+    stringprep.in_table_c21_c22,
+    stringprep.in_table_c3,
+    stringprep.in_table_c4,
+    stringprep.in_table_c5,
+    stringprep.in_table_c6,
+    stringprep.in_table_c7,
+    stringprep.in_table_c8,
+    stringprep.in_table_c9,
+    stringprep.in_table_a1,
 )
 
 
@@ -48,5 +55,6 @@ def password_bytes(password: str) -> bytes:
 
 
 def _refusal() -> InvalidInput:
-    return InvalidInput("A password has characters that SASLprep forbids.", not_done="It was not used.",
-                        code="bad_password")
+    return InvalidInput(
+        "A password has characters that SASLprep forbids.", not_done="It was not used.", code="bad_password"
+    )

@@ -101,7 +101,9 @@ def mint_verifier(credential: str, salt: bytes) -> ScramVerifier:
     if len(credential) < MIN_CREDENTIAL_CHARACTERS or not credential.isascii() or not credential.isprintable():
         raise InvalidInput(
             f"A credential has at least {MIN_CREDENTIAL_CHARACTERS} printable ASCII characters.",
-            not_done="No verifier was made.", advice="Make it with secrets.token_urlsafe(32).", code="weak_credential",
+            not_done="No verifier was made.",
+            advice="Make it with secrets.token_urlsafe(32).",
+            code="weak_credential",
         )
     if len(salt) != SALT_BYTES:
         raise InvalidInput(f"A salt has {SALT_BYTES} bytes.", not_done="No verifier was made.")

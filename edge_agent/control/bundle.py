@@ -66,9 +66,14 @@ class PullsBundles(Protocol):
 class BundleKeeper:
     """Keeps the Bundle in force. `changed` is called with each new one, on the loop."""
 
-    def __init__(self, folder: StateFolder, clock: ControlClock, stale_read_seconds: int,
-                 changed: Callable[[Known], None] = lambda known: None,
-                 alarm: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        folder: StateFolder,
+        clock: ControlClock,
+        stale_read_seconds: int,
+        changed: Callable[[Known], None] = lambda known: None,
+        alarm: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Take up what the folder has.
 
         Args:
@@ -156,8 +161,9 @@ class BundleKeeper:
             why = "The edge's bundle of policies is too old, and the control plane can't be reached for a new one."
             return Standing(why, why)
         if over > 0:
-            return Standing("The edge's bundle of policies has expired, and the control plane can't be reached for "
-                            "a new one.")
+            return Standing(
+                "The edge's bundle of policies has expired, and the control plane can't be reached for a new one."
+            )
         if not self._clock.heard_any:
             return Standing("The edge has not heard from the control plane since it was started.")
         return Standing()
@@ -171,8 +177,9 @@ class BundleKeeper:
         bundle = open_bundle(signed, self._state.edge_id, self._state.revision, self.keys)
         held = self.known
         if held is not None and (bundle.revision, bundle.issued_at) < (held.bundle.revision, held.bundle.issued_at):
-            raise Refused("A bundle was issued before the one in force.", not_done="The newer one stays.",
-                          code="bundle_rollback")
+            raise Refused(
+                "A bundle was issued before the one in force.", not_done="The newer one stays.", code="bundle_rollback"
+            )
         return understand(signed, bundle)
 
     def _keep(self, bundle: Bundle, data: bytes) -> None:
@@ -207,8 +214,13 @@ def understand(signed: SignedBundle, bundle: Bundle) -> Known:
     """
     if bundle.not_after < bundle.issued_at:
         raise InvalidInput("A bundle ends before it begins.", not_done="The old one stays.")
-    return Known(bundle, Policies(bundle.policies, bundle.policy_revision), pinned(bundle.keys),
-                 WrappingKey.read(bundle.wrapping_key_id, bundle.wrapping_key), sha256(from_base64(signed.bundle)))
+    return Known(
+        bundle,
+        Policies(bundle.policies, bundle.policy_revision),
+        pinned(bundle.keys),
+        WrappingKey.read(bundle.wrapping_key_id, bundle.wrapping_key),
+        sha256(from_base64(signed.bundle)),
+    )
 
 
 def replace_time(state: EdgeState, clock: ControlClock) -> EdgeState:

@@ -66,8 +66,14 @@ class Deadlines:
 class ControlClient:
     """Speaks for one enrolled Edge. Every method raises Unavailable, Refused, Conflict or InvalidInput."""
 
-    def __init__(self, identity: Identity, transport: Transport, clock: ControlClock,
-                 head: Callable[[], ChainHead], deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        transport: Transport,
+        clock: ControlClock,
+        head: Callable[[], ChainHead],
+        deadlines: Deadlines | None = None,
+    ) -> None:
         """Build.
 
         Args:
@@ -83,8 +89,9 @@ class ControlClient:
 
     async def bundle(self, have: int) -> SignedBundle | None:
         """The newest Bundle; None when it is the revision we have. With 0 it always comes."""
-        answer, _ = await self._signed("GET", f"/v1/bundle?have={have}", b"", self._deadlines.bundle,
-                                       MAX_BUNDLE_ANSWER_BYTES)
+        answer, _ = await self._signed(
+            "GET", f"/v1/bundle?have={have}", b"", self._deadlines.bundle, MAX_BUNDLE_ANSWER_BYTES
+        )
         return None if answer.status == 304 else _read(SignedBundle, answer, MAX_BUNDLE_ANSWER_BYTES)
 
     async def open(self, request: OpenRequest) -> RequestStatus:
@@ -101,8 +108,9 @@ class ControlClient:
 
     async def spend(self, request_id: str, request: SpendRequest) -> tuple[SpendReply, ChainHead]:
         """Ask for the Approval, once; the head is the one that this call carried."""
-        answer, head = await self._signed("POST", f"/v1/requests/{request_id}/spend", encode(request),
-                                          self._deadlines.call)
+        answer, head = await self._signed(
+            "POST", f"/v1/requests/{request_id}/spend", encode(request), self._deadlines.call
+        )
         return _read(SpendReply, answer), head
 
     async def withdraw(self, request_id: str, request: WithdrawRequest) -> RequestStatus:
@@ -129,18 +137,22 @@ class ControlClient:
         """Ask for a Segment's Seal; idempotent."""
         return await self._call("POST", f"/v1/segments/{segment}/seal", request, SealReply, self._deadlines.bundle)
 
-    async def _call(self, method: str, path: str, body: Message | None, kind: type[M],
-                    seconds: float | None = None) -> M:
-        answer, _ = await self._signed(method, path, encode(body) if body is not None else b"",
-                                       seconds or self._deadlines.call)
+    async def _call(
+        self, method: str, path: str, body: Message | None, kind: type[M], seconds: float | None = None
+    ) -> M:
+        answer, _ = await self._signed(
+            method, path, encode(body) if body is not None else b"", seconds or self._deadlines.call
+        )
         return _read(kind, answer)
 
-    async def _signed(self, method: str, path: str, body: bytes, seconds: float,
-                      limit: int = MAX_ANSWER_BYTES) -> tuple[HttpAnswer, ChainHead]:
+    async def _signed(
+        self, method: str, path: str, body: bytes, seconds: float, limit: int = MAX_ANSWER_BYTES
+    ) -> tuple[HttpAnswer, ChainHead]:
         for last in (False, True):
             head = self._head()
             answer = await self._transport.exchange(
-                HttpCall(method, path, self._headers(method, path, body, head), body, seconds, limit))
+                HttpCall(method, path, self._headers(method, path, body, head), body, seconds, limit)
+            )
             told = self._hear(answer)
             try:
                 raise_for(answer)
@@ -174,12 +186,16 @@ def _read(kind: type[M], answer: HttpAnswer, limit: int = MAX_ANSWER_BYTES) -> M
     try:
         return decode(kind, answer.body, limit)
     except TwokeysError as error:
-        raise Unavailable(f"The control plane's answer can't be read: {error.happened}", not_done="It was not used.",
-                          code="bad_answer") from error
+        raise Unavailable(
+            f"The control plane's answer can't be read: {error.happened}",
+            not_done="It was not used.",
+            code="bad_answer",
+        ) from error
 
 
 def _about(request_id: str, status: RequestStatus) -> RequestStatus:
     if status.id != request_id:
-        raise Unavailable("The control plane answered about another request.", not_done="It was not used.",
-                          code="bad_answer")
+        raise Unavailable(
+            "The control plane answered about another request.", not_done="It was not used.", code="bad_answer"
+        )
     return status

@@ -18,8 +18,9 @@ TYPE: Final = "edge-enrol"
 """Name of the signed type of the proof that we hold the key."""
 
 
-async def enrol(folder: StateFolder, transport: Transport, token: Secret, *, expected_id: str = "",
-                seconds: float = 15.0) -> str:
+async def enrol(
+    folder: StateFolder, transport: Transport, token: Secret, *, expected_id: str = "", seconds: float = 15.0
+) -> str:
     """Enrol this state folder; a lost answer can be asked for again with the same token.
 
     Args:
@@ -39,19 +40,28 @@ async def enrol(folder: StateFolder, transport: Transport, token: Secret, *, exp
     """
     folder.prepare()
     if folder.state() is not None:
-        raise Refused("This state folder is enrolled already.", not_done="The token was not used.",
-                      advice="Use an empty folder for a new edge.", code="already_enrolled")
+        raise Refused(
+            "This state folder is enrolled already.",
+            not_done="The token was not used.",
+            advice="Use an empty folder for a new edge.",
+            code="already_enrolled",
+        )
     key = folder.new_key()
     der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     proof = sign(TYPE, {"token_sha256": sha256(token.reveal().encode())}, key)
     request = EnrolRequest(token=token.reveal(), public_key=to_base64(der), proof=to_base64(proof.value))
-    answer = await transport.exchange(HttpCall("POST", "/v1/edges/enrol", {"Content-Type": "application/json"},
-                                               encode(request), seconds))
+    answer = await transport.exchange(
+        HttpCall("POST", "/v1/edges/enrol", {"Content-Type": "application/json"}, encode(request), seconds)
+    )
     raise_for(answer)
     reply = decode(EnrolReply, answer.body, MAX_ANSWER_BYTES)
     if expected_id and reply.edge_id != expected_id:
-        raise Refused(f"The token enrols {reply.edge_id}, and the configuration says {expected_id}.",
-                      not_done="Nothing was kept.", advice="Ask for a token of the right edge.", code="wrong_edge")
+        raise Refused(
+            f"The token enrols {reply.edge_id}, and the configuration says {expected_id}.",
+            not_done="Nothing was kept.",
+            advice="Ask for a token of the right edge.",
+            code="wrong_edge",
+        )
     pinned(reply.keys)
     folder.keep_new_key(EdgeState(reply.edge_id, reply.keys))
     return reply.edge_id

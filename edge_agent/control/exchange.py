@@ -70,8 +70,11 @@ def _error(status: int, body: bytes) -> TwokeysError:
     try:
         said = decode(ErrorBody, body, MAX_ERROR_BYTES)
     except InvalidInput:
-        said = ErrorBody(code="control_plane", happened=f"The control plane answered {status}.",
-                         not_done="Nothing was done as far as the edge knows.")
+        said = ErrorBody(
+            code="control_plane",
+            happened=f"The control plane answered {status}.",
+            not_done="Nothing was done as far as the edge knows.",
+        )
     kind: type[TwokeysError] = Unavailable
     if status == 409:
         kind = Conflict

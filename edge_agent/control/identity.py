@@ -1,7 +1,7 @@
 """Who this Edge is: its P-256 key, made here and never sent, and what it pinned when it enrolled.
 
-    <state_dir>/edge.key       PEM, PKCS #8, mode 0600; `edge.key.new` until the enrolment was answered
-    <state_dir>/edge.json      edge id, pinned public keys, highest Bundle revision seen, last known time
+<state_dir>/edge.key       PEM, PKCS #8, mode 0600; `edge.key.new` until the enrolment was answered
+<state_dir>/edge.json      edge id, pinned public keys, highest Bundle revision seen, last known time
 """
 
 from __future__ import annotations
@@ -74,11 +74,19 @@ class StateFolder:
             # A crash between the two steps of `keep_new_key`.
             key = self._key("edge.key.new")
         if state is None or key is None:
-            raise Refused("This edge has not been enrolled.", not_done="It was not started.", code="not_enrolled",
-                          advice="Ask an owner for a one-time token, then run: twokeys edge enrol --token TOKEN")
+            raise Refused(
+                "This edge has not been enrolled.",
+                not_done="It was not started.",
+                code="not_enrolled",
+                advice="Ask an owner for a one-time token, then run: twokeys edge enrol --token TOKEN",
+            )
         if expected_id and state.edge_id != expected_id:
-            raise Refused(f"The state folder is of {state.edge_id}, and the configuration says {expected_id}.",
-                          not_done="The edge was not started.", advice="Mend id or state_dir.", code="wrong_edge")
+            raise Refused(
+                f"The state folder is of {state.edge_id}, and the configuration says {expected_id}.",
+                not_done="The edge was not started.",
+                advice="Mend id or state_dir.",
+                code="wrong_edge",
+            )
         return Identity(state.edge_id, key)
 
     def state(self) -> EdgeState | None:
@@ -101,8 +109,12 @@ class StateFolder:
         if found is not None:
             return found
         key = ec.generate_private_key(ec.SECP256R1())
-        self.write("edge.key.new", key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        self.write(
+            "edge.key.new",
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        )
         return key
 
     def keep_new_key(self, state: EdgeState) -> None:
@@ -136,9 +148,12 @@ class StateFolder:
             return None
         mode = stat.S_IMODE((self.folder / name).stat().st_mode)
         if mode & 0o077:
-            raise Refused(f"The key file {name} can be read or changed by others (mode {mode:04o}).",
-                          not_done="The edge was not started.", advice="Make it 0600; if others used the machine, "
-                          "enrol again.", code="open_key_file")
+            raise Refused(
+                f"The key file {name} can be read or changed by others (mode {mode:04o}).",
+                not_done="The edge was not started.",
+                advice="Make it 0600; if others used the machine, enrol again.",
+                code="open_key_file",
+            )
         try:
             key = serialization.load_pem_private_key(data, None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -164,10 +179,18 @@ def pinned(keys: list[dict[str, str]]) -> Mapping[str, PublicKey]:
 
 
 def _unavailable(what: str, error: OSError) -> Unavailable:
-    return Unavailable(f"The edge's state can't be {what} ({error}).", not_done="Nothing was changed.",
-                       advice="Look after the folder state_dir of the configuration.", code="state_folder")
+    return Unavailable(
+        f"The edge's state can't be {what} ({error}).",
+        not_done="Nothing was changed.",
+        advice="Look after the folder state_dir of the configuration.",
+        code="state_folder",
+    )
 
 
 def _malformed(name: str, why: str) -> InvalidInput:
-    return InvalidInput(f"The edge's file {name} is malformed: {why}.", not_done="The edge was not started.",
-                        advice="Restore it, or enrol again with an empty state folder.", code="bad_state")
+    return InvalidInput(
+        f"The edge's file {name} is malformed: {why}.",
+        not_done="The edge was not started.",
+        advice="Restore it, or enrol again with an empty state folder.",
+        code="bad_state",
+    )

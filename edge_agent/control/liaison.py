@@ -84,8 +84,11 @@ class Liaison:
         if ticket.exists or await self._uploads.put_bytes(ticket.url, dict(ticket.headers), data, self._upload_seconds):
             return
         if not (await self._client.upload(ask)).exists:
-            raise Unavailable("The command's upload was refused as existing, and does not exist.",
-                              not_done="The request was not opened.", code="upload_failed")
+            raise Unavailable(
+                "The command's upload was refused as existing, and does not exist.",
+                not_done="The request was not opened.",
+                code="upload_failed",
+            )
 
     def later_withdraw(self, request_id: str, reason: str) -> None:
         """Withdraw in the background."""
@@ -176,10 +179,13 @@ async def settle_orphans(client: ControlClient, outcome: Callable[[OpenItem], Aw
     return len(seen)
 
 
-async def _settle(client: ControlClient, item: OpenItem,
-                  outcome: Callable[[OpenItem], Awaitable[str]]) -> RequestStatus:
+async def _settle(
+    client: ControlClient, item: OpenItem, outcome: Callable[[OpenItem], Awaitable[str]]
+) -> RequestStatus:
     if item.state in (State.PENDING, State.APPROVED):
         return await client.withdraw(item.id, WithdrawRequest(reason="the edge was restarted"))
     word = await outcome(item)
-    return await client.result(item.id, ResultReport(
-        outcome=word, reason="settled after a restart of the edge", xid=item.xid, nonce=item.nonce))
+    return await client.result(
+        item.id,
+        ResultReport(outcome=word, reason="settled after a restart of the edge", xid=item.xid, nonce=item.nonce),
+    )

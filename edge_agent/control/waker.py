@@ -45,8 +45,13 @@ class _Watch:
 class Waker:
     """Dispatches wake-ups. `run` is one task for the Edge's life."""
 
-    def __init__(self, client: Polls, look_seconds: float, bundle: Callable[[int], None] = lambda revision: None,
-                 wait_seconds: int = MAX_POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        client: Polls,
+        look_seconds: float,
+        bundle: Callable[[int], None] = lambda revision: None,
+        wait_seconds: int = MAX_POLL_SECONDS,
+    ) -> None:
         """Build.
 
         Args:

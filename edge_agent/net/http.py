@@ -46,15 +46,22 @@ class ControlHttp:
         try:
             context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         except (OSError, ssl.SSLError) as error:
-            raise InvalidInput(f"The authorities in {ca_file} can't be read ({error}).",
-                               not_done="The edge was not started.", code="bad_ca_file") from error
+            raise InvalidInput(
+                f"The authorities in {ca_file} can't be read ({error}).",
+                not_done="The edge was not started.",
+                code="bad_ca_file",
+            ) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-            cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False,
-            max_line_size=MAX_HEADER_BYTES, max_field_size=MAX_HEADER_BYTES,
-            headers={"Accept-Encoding": "identity", "User-Agent": "twokeys-edge"})
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            headers={"Accept-Encoding": "identity", "User-Agent": "twokeys-edge"},
+        )
         # aiohttp sends a GET or PUT again by itself when a kept connection breaks. The control plane would see the
         # same nonce twice, which is an attack; who calls decides what is tried again. There is no public switch.
         self._session._retry_connection = False
@@ -76,12 +83,19 @@ class ControlHttp:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise Unavailable(f"The file {path.name} can't be read ({error}).", not_done="It was not uploaded.",
-                              code="journal_failed") from error
+            raise Unavailable(
+                f"The file {path.name} can't be read ({error}).", not_done="It was not uploaded.", code="journal_failed"
+            ) from error
         try:
             size = os.fstat(descriptor).st_size
-            answer = await self._send("PUT", self._upload_url(url), {**headers, "Content-Length": str(size)},
-                                      _chunks(descriptor, size), seconds, MAX_ERROR_BYTES)
+            answer = await self._send(
+                "PUT",
+                self._upload_url(url),
+                {**headers, "Content-Length": str(size)},
+                _chunks(descriptor, size),
+                seconds,
+                MAX_ERROR_BYTES,
+            )
         finally:
             os.close(descriptor)
         return _taken(answer)
@@ -100,18 +114,37 @@ class ControlHttp:
             return self._base + url
         there, here = urlsplit(url), urlsplit(self._base)
         if there.scheme != "https" and (there.scheme, there.netloc) != (here.scheme, here.netloc):
-            raise Refused("An upload was sent to an address without TLS.", not_done="Nothing was uploaded.",
-                          code="bad_upload_url")
+            raise Refused(
+                "An upload was sent to an address without TLS.", not_done="Nothing was uploaded.", code="bad_upload_url"
+            )
         return url
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str],
-                    body: bytes | AsyncIterator[bytes], seconds: float, limit: int) -> HttpAnswer:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes],
+        seconds: float,
+        limit: int,
+    ) -> HttpAnswer:
         try:
-            async with asyncio.timeout(seconds), self._session.request(
-                    method, URL(url, encoded=True), headers=dict(headers), data=body or None,
-                    allow_redirects=False, skip_auto_headers=("Content-Type",)) as answer:
-                return HttpAnswer(answer.status, {name.lower(): value for name, value in answer.headers.items()},
-                                  await _read(answer.content, limit))
+            async with (
+                asyncio.timeout(seconds),
+                self._session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=dict(headers),
+                    data=body or None,
+                    allow_redirects=False,
+                    skip_auto_headers=("Content-Type",),
+                ) as answer,
+            ):
+                return HttpAnswer(
+                    answer.status,
+                    {name.lower(): value for name, value in answer.headers.items()},
+                    await _read(answer.content, limit),
+                )
         except TimeoutError as error:
             raise _away("it did not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -123,8 +156,9 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
     while chunk := await content.readany():
         data += chunk
         if len(data) > limit:
-            raise Unavailable(f"The control plane's answer is over {limit} bytes.", not_done="It was not used.",
-                              code="bad_answer")
+            raise Unavailable(
+                f"The control plane's answer is over {limit} bytes.", not_done="It was not used.", code="bad_answer"
+            )
     return bytes(data)
 
 
@@ -149,5 +183,9 @@ def _taken(answer: HttpAnswer) -> bool:
 
 
 def _away(why: str) -> Unavailable:
-    return Unavailable(f"The control plane can't be reached ({why}).", not_done="Nothing was done.",
-                       advice="Try again; look after the network and the control plane.", code="control_plane_away")
+    return Unavailable(
+        f"The control plane can't be reached ({why}).",
+        not_done="Nothing was done.",
+        advice="Try again; look after the network and the control plane.",
+        code="control_plane_away",
+    )

@@ -62,8 +62,9 @@ class WrappingKey:
 
 
 def _unusable(why: str) -> InvalidInput:
-    return InvalidInput(f"The wrapping key can't be used: {why}.", not_done="No body was encrypted for it.",
-                        code="bad_wrapping_key")
+    return InvalidInput(
+        f"The wrapping key can't be used: {why}.", not_done="No body was encrypted for it.", code="bad_wrapping_key"
+    )
 
 
 class SessionKey:
@@ -76,8 +77,9 @@ class SessionKey:
         key = os.urandom(KEY_BYTES)
         self.session = session
         self._cipher = AESGCM(key)
-        self.key_line = KeyLine(session=session, wrapping_key_id=wrapping.key_id,
-                                wrapped=to_base64(wrapping.public.encrypt(key, WRAPPING)))
+        self.key_line = KeyLine(
+            session=session, wrapping_key_id=wrapping.key_id, wrapped=to_base64(wrapping.public.encrypt(key, WRAPPING))
+        )
         self.saved = False
 
     def encrypt(self, sequence: int, plain: bytes) -> bytes:

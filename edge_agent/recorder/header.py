@@ -27,8 +27,12 @@ SHORTENED_LIST: Final = 16
 """Items left of each list of such a header; the whole is in the encrypted body, and the digests cover it."""
 
 _OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
-_PYTHON: Final[dict[ColumnType, type]] = {ColumnType.TEXT: str, ColumnType.INTEGER: int, ColumnType.BOOLEAN: bool,
-                                           ColumnType.TEXT_LIST: list}
+_PYTHON: Final[dict[ColumnType, type]] = {
+    ColumnType.TEXT: str,
+    ColumnType.INTEGER: int,
+    ColumnType.BOOLEAN: bool,
+    ColumnType.TEXT_LIST: list,
+}
 _TYPES: Final = {column.name: _PYTHON[column.type] for column in RECORDS.columns if column.name not in OWN_FIELDS}
 
 
@@ -40,8 +44,11 @@ def check(header: Mapping[str, object]) -> None:
         if type(value) is wanted and wanted is str:
             continue
         if wanted is None or not _fits(value, wanted):
-            raise InvalidInput(f"A record's field {name!r} is unknown, the journal's own, or of a wrong type.",
-                               not_done="It was not recorded.", code="bad_header")
+            raise InvalidInput(
+                f"A record's field {name!r} is unknown, the journal's own, or of a wrong type.",
+                not_done="It was not recorded.",
+                code="bad_header",
+            )
     if not header.get("type"):
         raise InvalidInput("A record has no type.", not_done="It was not recorded.", code="bad_header")
 
@@ -74,15 +81,16 @@ def _dumps(value: Mapping[str, object]) -> bytes:
     try:
         return orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError as error:
-        raise InvalidInput(f"A record's header can't be written ({error}).", not_done="It was not recorded.",
-                           code="bad_header") from error
+        raise InvalidInput(
+            f"A record's header can't be written ({error}).", not_done="It was not recorded.", code="bad_header"
+        ) from error
 
 
 def _shorter(value: Any) -> object:
     if isinstance(value, str):
         return value if len(value) <= SHORTENED_TEXT else value[:SHORTENED_TEXT] + " …"
     if isinstance(value, list | tuple):
-        kept = [item[:SHORTENED_TEXT // 8] for item in value[:SHORTENED_LIST]]
+        kept = [item[: SHORTENED_TEXT // 8] for item in value[:SHORTENED_LIST]]
         return kept if len(value) <= SHORTENED_LIST else [*kept, f"… and {len(value) - SHORTENED_LIST} more"]
     return value
 

@@ -36,8 +36,16 @@ from twokeys.signature import PublicKey
 class Journal:
     """One Edge's journal. `open_journal` builds it; all methods are for one event loop's thread."""
 
-    def __init__(self, folder: Path, source: str, settings: RecorderSection, now: Callable[[], int],
-                 lock: int, disk: DiskWatch, head: ChainHead) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: str,
+        settings: RecorderSection,
+        now: Callable[[], int],
+        lock: int,
+        disk: DiskWatch,
+        head: ChainHead,
+    ) -> None:
         self._folder, self._source, self._settings, self._now, self._lock = folder, source, settings, now, lock
         self._disk = disk
         self._head = head
@@ -70,8 +78,9 @@ class Journal:
         except OSError:
             return True
 
-    def append(self, header: Mapping[str, object], body: bytes | None = None,
-               key: SessionKey | None = None) -> ChainHead:
+    def append(
+        self, header: Mapping[str, object], body: bytes | None = None, key: SessionKey | None = None
+    ) -> ChainHead:
         """Append one Record; it survives the death of this process when this returns.
 
         Args:
@@ -112,8 +121,9 @@ class Journal:
         self._commit.touched()
         return head
 
-    async def append_durable(self, header: Mapping[str, object], body: bytes | None = None,
-                             key: SessionKey | None = None) -> ChainHead:
+    async def append_durable(
+        self, header: Mapping[str, object], body: bytes | None = None, key: SessionKey | None = None
+    ) -> ChainHead:
         """Append one Record; it survives a power cut when this returns. Raises as `append`."""
         head = self.append(header, body, key)
         await self._commit.wait(head.sequence)
@@ -134,8 +144,7 @@ class Journal:
 
     def closed_segments(self) -> list[SegmentFiles]:
         """The Segments that are closed and on disk, in order; see `segments` for how far each has come."""
-        return [one for one in list_segments(self._folder, self._source)
-                if one.parts & {"journal", "seal.json"}]
+        return [one for one in list_segments(self._folder, self._source) if one.parts & {"journal", "seal.json"}]
 
     async def close(self) -> None:
         """Bring everything to disk and give the folder back; the journal can't be used afterwards."""
@@ -145,8 +154,9 @@ class Journal:
                 await self._commit.wait(self._head.sequence)
         finally:
             await self._commit.stop()
-            self._failure = self._failure or Unavailable("The journal is closed.", not_done="Nothing was recorded.",
-                                                         code="journal_closed")
+            self._failure = self._failure or Unavailable(
+                "The journal is closed.", not_done="Nothing was recorded.", code="journal_closed"
+            )
             for segment in self._closing:
                 segment.close()
             if self._lock >= 0:
@@ -155,9 +165,11 @@ class Journal:
 
     def _encrypted(self, sequence: int, body: bytes, key: SessionKey | None) -> bytes:
         if key is None or len(body) > self._settings.max_body_bytes:
-            raise InvalidInput("A record's body has no key, or is over the limit "
-                               f"of {self._settings.max_body_bytes} bytes.",
-                               not_done="It was not recorded, and nothing was forwarded.", code="body_too_long")
+            raise InvalidInput(
+                f"A record's body has no key, or is over the limit of {self._settings.max_body_bytes} bytes.",
+                not_done="It was not recorded, and nothing was forwarded.",
+                code="body_too_long",
+            )
         return key.encrypt(sequence, body)
 
     def _make_room(self, size: int) -> None:
@@ -166,9 +178,12 @@ class Journal:
         except OSError as error:
             raise self._fail(error) from error
         if not room:
-            raise Unavailable("The journal's disk is exhausted.",
-                              not_done="Nothing was recorded, and nothing was forwarded.",
-                              advice="Free disk space on the edge's machine.", code="disk_exhausted")
+            raise Unavailable(
+                "The journal's disk is exhausted.",
+                not_done="Nothing was recorded, and nothing was forwarded.",
+                advice="Free disk space on the edge's machine.",
+                code="disk_exhausted",
+            )
 
     def _segment(self) -> OpenSegment:
         current = self._current
@@ -204,14 +219,21 @@ class Journal:
             self._failure = Unavailable(
                 f"The journal can't be written ({error.strerror or error}).",
                 not_done="Nothing was recorded, and nothing was forwarded.",
-                advice="Look after the disk of the edge's machine, then restart the edge.", code="journal_failed")
+                advice="Look after the disk of the edge's machine, then restart the edge.",
+                code="journal_failed",
+            )
             self._commit.fail(self._failure)
         return self._failure
 
 
-def open_journal(folder: Path, source: str, settings: RecorderSection, now: Callable[[], int],
-                 seal_keys: Mapping[str, PublicKey] | None = None,
-                 look: Callable[[Path], int] = free_bytes) -> Journal:
+def open_journal(
+    folder: Path,
+    source: str,
+    settings: RecorderSection,
+    now: Callable[[], int],
+    seal_keys: Mapping[str, PublicKey] | None = None,
+    look: Callable[[Path], int] = free_bytes,
+) -> Journal:
     """Verify and open an Edge's journal; make the folder when there is none.
 
     Args:
@@ -231,8 +253,11 @@ def open_journal(folder: Path, source: str, settings: RecorderSection, now: Call
         folder.chmod(FOLDER_MODE)
         lock = _lock(folder)
     except OSError as error:
-        raise Unavailable(f"The journal's folder can't be used ({error}).", not_done="The edge was not started.",
-                          code="journal_failed") from error
+        raise Unavailable(
+            f"The journal's folder can't be used ({error}).",
+            not_done="The edge was not started.",
+            code="journal_failed",
+        ) from error
     try:
         found = scan(folder, source, seal_keys)
         disk = DiskWatch(folder, settings.low_disk_bytes, settings.exhausted_disk_bytes, look)
@@ -241,8 +266,9 @@ def open_journal(folder: Path, source: str, settings: RecorderSection, now: Call
             journal.append({"type": RecordType.GAP.value, "reason": f"Cut off at start: {'; '.join(found.cut)}."})
     except OSError as error:
         os.close(lock)
-        raise Unavailable(f"The journal can't be read ({error}).", not_done="The edge was not started.",
-                          code="journal_failed") from error
+        raise Unavailable(
+            f"The journal can't be read ({error}).", not_done="The edge was not started.", code="journal_failed"
+        ) from error
     except BaseException:
         os.close(lock)
         raise
@@ -255,7 +281,10 @@ def _lock(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise Refused(f"Another process writes the journal in {folder}.", not_done="The edge was not started.",
-                      advice="Stop the other edge, or give this one its own state folder.",
-                      code="journal_locked") from None
+        raise Refused(
+            f"Another process writes the journal in {folder}.",
+            not_done="The edge was not started.",
+            advice="Stop the other edge, or give this one its own state folder.",
+            code="journal_locked",
+        ) from None
     return lock

@@ -33,9 +33,14 @@ def pack(segment: SegmentFiles) -> SealRequest:
     if not _holds(packed, lines_sha256):
         write_whole(packed, pack_lines(lines))
     bodies = segment.path("bodies")
-    return SealRequest(first_seq=segment.first_seq, last_seq=last.sequence, previous_hash=first.hash,
-                       last_hash=last.hash, lines_sha256=lines_sha256,
-                       bodies_sha256=file_sha256(bodies) if bodies.exists() else "")
+    return SealRequest(
+        first_seq=segment.first_seq,
+        last_seq=last.sequence,
+        previous_hash=first.hash,
+        last_hash=last.hash,
+        lines_sha256=lines_sha256,
+        bodies_sha256=file_sha256(bodies) if bodies.exists() else "",
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -55,9 +60,9 @@ def _verified_lines(segment: SegmentFiles, data: bytes) -> tuple[bytes, ChainHea
     lines, at = bytearray(), _HASH_CHARACTERS + 1
     while at < len(data):
         end = data.find(b"\n", at)
-        line = data[at + _HASH_CHARACTERS + 1:end]
+        line = data[at + _HASH_CHARACTERS + 1 : end]
         head = extend(head, line)
-        if end < 0 or data[at:at + _HASH_CHARACTERS] != head.hash.encode():
+        if end < 0 or data[at : at + _HASH_CHARACTERS] != head.hash.encode():
             raise Damaged(segment.path("journal"), at, head.sequence, "the line is not the one that was written")
         lines += line
         lines += b"\n"

@@ -47,10 +47,13 @@ class Damaged(Refused):
     """The journal does not verify. Args: path of the file, byte offset, sequence of the record, what is wrong."""
 
     def __init__(self, path: Path, offset: int, sequence: int, what: str) -> None:
-        super().__init__(f"The journal does not verify: {path.name}, record {sequence}, byte {offset}: {what}.",
-                         not_done="The edge was not started.", code="journal_damaged",
-                         advice="Keep the folder for an auditor. To go on without it, enrol this machine as a new edge "
-                                "with a new state folder.")
+        super().__init__(
+            f"The journal does not verify: {path.name}, record {sequence}, byte {offset}: {what}.",
+            not_done="The edge was not started.",
+            code="journal_damaged",
+            advice="Keep the folder for an auditor. To go on without it, enrol this machine as a new edge "
+            "with a new state folder.",
+        )
         self.offset, self.sequence = offset, sequence
 
 
@@ -203,9 +206,9 @@ def _walk_lines(walk: _Walk, part: str, path: Path, lines: BinaryIO, bodies: Bin
 
 
 def _verified(walk: _Walk, path: Path, offset: int, line: bytes) -> tuple[ChainHead, str]:
-    content = line[_HASH_CHARACTERS + 1:-1]
+    content = line[_HASH_CHARACTERS + 1 : -1]
     head = extend(walk.head, content)
-    if line[:_HASH_CHARACTERS + 1] != head.hash.encode() + b" ":
+    if line[: _HASH_CHARACTERS + 1] != head.hash.encode() + b" ":
         raise Damaged(path, offset, head.sequence, "the line is not the one that was written")
     try:
         value = orjson.loads(content)

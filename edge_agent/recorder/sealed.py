@@ -46,5 +46,8 @@ def read_seal(path: Path, keys: Mapping[str, PublicKey] | None) -> Sealed:
     try:
         return open_seal(decode(SealReply, data, MAX_SEAL_BYTES), keys)
     except InvalidInput as error:
-        raise InvalidInput(f"The seal file {path.name} can't be read: {error.happened}",
-                           not_done="The edge was not started.", code="journal_damaged") from error
+        raise InvalidInput(
+            f"The seal file {path.name} can't be read: {error.happened}",
+            not_done="The edge was not started.",
+            code="journal_damaged",
+        ) from error

@@ -1,7 +1,7 @@
 """Group commit: one fsync in a worker thread for all records that wait, and one soon after any that don't.
 
-    append ──▶ touched ──(delay)──▶ sync round ──▶ durable head moves ──▶ waiters wake
-    synced(n) ─────────(at once)──▶    ▲  while a round runs, later waiters gather for the next
+append ──▶ touched ──(delay)──▶ sync round ──▶ durable head moves ──▶ waiters wake
+synced(n) ─────────(at once)──▶    ▲  while a round runs, later waiters gather for the next
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ Round = tuple[ChainHead, Callable[[], None]]
 class GroupCommit:
     """Runs sync rounds one at a time. Used on one event loop."""
 
-    def __init__(self, begin: Callable[[], Round], failed: Callable[[OSError], None], durable: ChainHead,
-                 delay: float) -> None:
+    def __init__(
+        self, begin: Callable[[], Round], failed: Callable[[OSError], None], durable: ChainHead, delay: float
+    ) -> None:
         """Build.
 
         Args:

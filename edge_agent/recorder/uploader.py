@@ -63,9 +63,17 @@ class PutsFiles(Protocol):
 class Uploader:
     """Hands over one journal's Segments. `run` is one task for the Edge's life."""
 
-    def __init__(self, journal: Journal, client: SealsSegments, uploads: PutsFiles,
-                 keys: Callable[[], Mapping[str, PublicKey]], settings: RecorderSection, upload_seconds: float,
-                 now: Callable[[], int], alarm: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        client: SealsSegments,
+        uploads: PutsFiles,
+        keys: Callable[[], Mapping[str, PublicKey]],
+        settings: RecorderSection,
+        upload_seconds: float,
+        now: Callable[[], int],
+        alarm: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Build.
 
         Args:
@@ -128,8 +136,9 @@ class Uploader:
     async def _post_keys(self, segment: SegmentFiles) -> None:
         path = segment.path("keys")
         for line in await asyncio.to_thread(_key_lines, path):
-            await self._client.session_key(line.session, SessionKey(wrapping_key_id=line.wrapping_key_id,
-                                                                    wrapped=line.wrapped))
+            await self._client.session_key(
+                line.session, SessionKey(wrapping_key_id=line.wrapping_key_id, wrapped=line.wrapped)
+            )
         path.rename(segment.path("keys.sent"))
 
     async def _store(self, kind: str, segment: SegmentFiles, part: str) -> None:
@@ -140,18 +149,30 @@ class Uploader:
         if ticket.exists or await self._uploads.put_file(ticket.url, ticket.headers, path, self._upload_seconds):
             return
         if not (await self._client.upload(ask)).exists:
-            raise Conflict(f"Something else is stored as {kind} of segment {segment.id}.",
-                           not_done="The segment was not handed over.", code="segment_conflict",
-                           advice="Another edge may write under this edge's id.")
+            raise Conflict(
+                f"Something else is stored as {kind} of segment {segment.id}.",
+                not_done="The segment was not handed over.",
+                code="segment_conflict",
+                advice="Another edge may write under this edge's id.",
+            )
 
     def _check(self, segment: SegmentFiles, request: SealRequest, reply: SealReply) -> None:
         """The Seal must be signed by a pinned key, and say exactly what was asked."""
         seal = open_seal(reply, self._keys()).seal
-        said = SealRequest(first_seq=seal.first_seq, last_seq=seal.last_seq, previous_hash=seal.previous_hash,
-                           last_hash=seal.last_hash, lines_sha256=seal.lines_sha256, bodies_sha256=seal.bodies_sha256)
+        said = SealRequest(
+            first_seq=seal.first_seq,
+            last_seq=seal.last_seq,
+            previous_hash=seal.previous_hash,
+            last_hash=seal.last_hash,
+            lines_sha256=seal.lines_sha256,
+            bodies_sha256=seal.bodies_sha256,
+        )
         if (seal.source, seal.segment, said) != (segment.source, segment.id, request):
-            raise Refused(f"The seal of segment {segment.id} says something else than the segment.",
-                          not_done="The segment stays here.", code="seal_mismatch")
+            raise Refused(
+                f"The seal of segment {segment.id} says something else than the segment.",
+                not_done="The segment stays here.",
+                code="seal_mismatch",
+            )
 
     def _delete_old(self, segments: list[SegmentFiles]) -> None:
         """Delete what a Seal covers and was kept long enough; of the newest Seal its file stays: the chain goes on
@@ -183,5 +204,6 @@ def _key_lines(path: Path) -> list[KeyLine]:
     try:
         return [msgspec.json.decode(line, type=KeyLine) for line in data.splitlines() if len(line) < MAX_KEY_LINE_BYTES]
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"{path.name} holds a malformed key.", not_done="The segment was not handed over.",
-                           code="journal_damaged") from error
+        raise InvalidInput(
+            f"{path.name} holds a malformed key.", not_done="The segment was not handed over.", code="journal_damaged"
+        ) from error

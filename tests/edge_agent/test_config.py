@@ -54,9 +54,9 @@ def test_no_secret_is_printed() -> None:
 
 BAD = [
     # (what to replace, by what, key named, line named)
-    ('state_dir = "state"', 'state_dir = 7', "edge.state_dir", 3),
+    ('state_dir = "state"', "state_dir = 7", "edge.state_dir", 3),
     ('state_dir = "state"', 'statedir = "state"', "edge.statedir", 3),
-    ('state_dir = "state"\n', '', "edge.state_dir is missing", 2),
+    ('state_dir = "state"\n', "", "edge.state_dir is missing", 2),
     ('state_dir = "state"', 'state_dir = ""', "edge.state_dir", 3),
     ('state_dir = "state"', 'state_dir = "state"\nid = "two words"', "edge.id", 4),
     ("[control]", "[controls]", "controls", 5),
@@ -81,8 +81,12 @@ BAD = [
     ('target = "sample-db"', 'target = "a"\ntls_key_file = "k"', "postgres[1].tls_key_file", 10),
     ('target = "sample-db"', 'target = "a"\ntls_cert_file = "k"', "postgres[1].tls_cert_file", 10),
     ('target = "sample-db"', 'target = "a"\nallow_plaintext = false', "postgres[1].allow_plaintext", 10),
-    ('target = "sample-db"', 'target = "a"\nlisten_host = "10.0.0.1"\ntls_cert_file = "c"\ntls_key_file = "k"\n'
-     'allow_plaintext = true', "postgres[1].allow_plaintext", 13),
+    (
+        'target = "sample-db"',
+        'target = "a"\nlisten_host = "10.0.0.1"\ntls_cert_file = "c"\ntls_key_file = "k"\nallow_plaintext = true',
+        "postgres[1].allow_plaintext",
+        13,
+    ),
     ('target = "sample-db"', 'target = "a"\nupstream_password = "x"', "postgres[1].upstream_password", 10),
     ('target = "sample-db"', 'target = "a"\nupstream_password_file = "x"', "postgres[1].upstream_password_env", 13),
     ('target = "sample-db"', 'target = "a"\nupstream_trust = true', "postgres[1].upstream_trust", 10),
@@ -92,7 +96,7 @@ BAD = [
     ('target = "sample-db"', 'target = "a"\nheartbeat_seconds = 600', "postgres[1].heartbeat_seconds", 10),
     ('upstream_password_env = "PGPW"', 'upstream_password_env = "OTHER"', "postgres[1].upstream_password_env", 12),
     ('upstream_password_env = "PGPW"', 'upstream_password_file = "none"', "postgres[1].upstream_password_file", 12),
-    ('upstream_password_env = "PGPW"\n', '', "postgres[1].upstream_password", 8),
+    ('upstream_password_env = "PGPW"\n', "", "postgres[1].upstream_password", 8),
     ('"127.0.0.1"', '"db.example"\nupstream_tls = "off"', "postgres[1].upstream_tls", 11),
     ('"127.0.0.1"', '"/run/postgresql"\nupstream_tls = "verify-full"', "postgres[1].upstream_tls", 11),
     ('"127.0.0.1"', '"a\\u0000b"', "postgres[1].upstream_host", 10),
@@ -113,7 +117,7 @@ def test_a_complaint_names_key_and_line(old: str, new: str, key: str, line: int)
 
 
 def test_a_second_section_for_a_target_or_a_port_is_refused() -> None:
-    second = GOOD[GOOD.index("[[postgres]]"):]
+    second = GOOD[GOOD.index("[[postgres]]") :]
     with pytest.raises(ConfigError, match=r"postgres\[2\].target") as caught:
         read(GOOD + second)
     assert caught.value.line == 15
@@ -124,7 +128,7 @@ def test_a_second_section_for_a_target_or_a_port_is_refused() -> None:
 
 def test_no_target_and_too_many_are_refused() -> None:
     with pytest.raises(ConfigError, match="postgres must stand"):
-        read(GOOD[:GOOD.index("[[postgres]]")])
+        read(GOOD[: GOOD.index("[[postgres]]")])
     with pytest.raises(ConfigError, match="postgres must stand"):
         read(GOOD + "[[postgres]]\n" * 64)
 
@@ -144,8 +148,9 @@ def test_a_long_deep_or_unreadable_file_is_refused(tmp_path: Path) -> None:
 def test_a_secret_in_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("s3cret\n")
-    (tmp_path / "edge.toml").write_text(GOOD.replace('upstream_password_env = "PGPW"',
-                                                     'upstream_password_file = "password"'))
+    (tmp_path / "edge.toml").write_text(
+        GOOD.replace('upstream_password_env = "PGPW"', 'upstream_password_file = "password"')
+    )
     for mode in (0o644, 0o604, 0o602, 0o620):
         secret.chmod(mode)
         with pytest.raises(ConfigError, match=r"line 12: .*read or changed by others") as caught:
@@ -161,8 +166,16 @@ def test_a_secret_in_a_file_that_others_can_read_is_refused(tmp_path: Path) -> N
 
 def test_explain_names_every_key_and_its_limits() -> None:
     text = explain()
-    for needle in ("[edge]", "[[postgres]]", "state_dir = …", "# listen_port = 6432", "From 0 to 65535",
-                   "upstream_password_file", "upstream_password_env", '# search_path = "public"'):
+    for needle in (
+        "[edge]",
+        "[[postgres]]",
+        "state_dir = …",
+        "# listen_port = 6432",
+        "From 0 to 65535",
+        "upstream_password_file",
+        "upstream_password_env",
+        '# search_path = "public"',
+    ):
         assert needle in text
     assert "\nupstream_password = " not in text
 

@@ -21,8 +21,10 @@ SALT = from_base64("W22ZaJ0SNY7soEsUEjb6gQ==")
 def test_the_keys_of_rfc_7677_section_3() -> None:
     """Its proof and its signature follow from the keys of its password, salt and iterations."""
     salted = salted_password("pencil", SALT, 4096)
-    said = (b"n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
-            b"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
+    said = (
+        b"n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
+        b"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    )
     key = client_key(salted)
     mask = hashlib.sha256(key).digest()
     proof = bytes(a ^ b for a, b in zip(key, hmac.digest(mask, said, "sha256"), strict=True))
@@ -53,10 +55,19 @@ def test_a_salt_has_its_length() -> None:
         mint_verifier(CREDENTIAL, bytes(15))
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("SHA-256$", "SHA-1$"), ("$4096:", "$4095:"), ("$4096:", "$1000001:"), ("$4096:", "$04096:"), ("$4096:", "$-4096:"),
-    ("==$", "$"), (":", ""), ("SCRAM", " SCRAM"),
-])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("SHA-256$", "SHA-1$"),
+        ("$4096:", "$4095:"),
+        ("$4096:", "$1000001:"),
+        ("$4096:", "$04096:"),
+        ("$4096:", "$-4096:"),
+        ("==$", "$"),
+        (":", ""),
+        ("SCRAM", " SCRAM"),
+    ],
+)
 def test_a_malformed_verifier_is_refused(old: str, new: str) -> None:
     text = mint_verifier(CREDENTIAL, bytes(16)).to_text()
     with pytest.raises(InvalidInput):
@@ -72,9 +83,17 @@ def test_any_text_is_a_verifier_or_invalid_input(text: str) -> None:
             ScramVerifier.parse(candidate)
 
 
-@pytest.mark.parametrize(("typed", "prepared"), [
-    ("I\u00adX", "IX"), ("user", "user"), ("USER", "USER"), ("\u00aa", "a"), ("\u2168", "IX"), ("a\u00a0b", "a b"),
-])
+@pytest.mark.parametrize(
+    ("typed", "prepared"),
+    [
+        ("I\u00adX", "IX"),
+        ("user", "user"),
+        ("USER", "USER"),
+        ("\u00aa", "a"),
+        ("\u2168", "IX"),
+        ("a\u00a0b", "a b"),
+    ],
+)
 def test_the_examples_of_rfc_4013_section_3(typed: str, prepared: str) -> None:
     assert saslprep(typed) == prepared
 

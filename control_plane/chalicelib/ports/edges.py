@@ -11,7 +11,6 @@ from twokeys.record import ChainHead
 
 from .records import Note
 
-
 HEAD_SLACK_MILLISECONDS: Final = 10_000
 """By how much a call with a lower chain head may have been signed after the one with the highest."""
 

@@ -59,7 +59,12 @@ def text(value: bytes | str) -> bytes:
 
 
 def error_response(
-    sqlstate: str, happened: str, *, severity: str = "ERROR", detail: str = "", hint: str = "",
+    sqlstate: str,
+    happened: str,
+    *,
+    severity: str = "ERROR",
+    detail: str = "",
+    hint: str = "",
 ) -> bytes:
     """ErrorResponse ('E').
 
@@ -74,7 +79,12 @@ def error_response(
 
 
 def notice_response(
-    happened: str, *, severity: str = "NOTICE", sqlstate: str = "00000", detail: str = "", hint: str = "",
+    happened: str,
+    *,
+    severity: str = "NOTICE",
+    sqlstate: str = "00000",
+    detail: str = "",
+    hint: str = "",
 ) -> bytes:
     """NoticeResponse ('N'); arguments as for `error_response`."""
     return message(b"N", _fields(severity, sqlstate, happened, detail, hint))
@@ -180,12 +190,19 @@ def parse(name: bytes, sql: bytes, types: Sequence[int] = ()) -> bytes:
 
 
 def bind(
-    portal: bytes, statement: bytes, values: Sequence[bytes | None] = (),
-    formats: Sequence[int] = (), result_formats: Sequence[int] = (),
+    portal: bytes,
+    statement: bytes,
+    values: Sequence[bytes | None] = (),
+    formats: Sequence[int] = (),
+    result_formats: Sequence[int] = (),
 ) -> bytes:
     """Bind ('B')."""
-    parts = [text(portal), text(statement), struct.pack(f"!H{len(formats)}H", len(formats), *formats),
-             _SHORT(len(values))]
+    parts = [
+        text(portal),
+        text(statement),
+        struct.pack(f"!H{len(formats)}H", len(formats), *formats),
+        _SHORT(len(values)),
+    ]
     for value in values:
         parts.append(_SIGNED_WORD(-1) if value is None else _SIGNED_WORD(len(value)) + value)
     parts.append(struct.pack(f"!H{len(result_formats)}H", len(result_formats), *result_formats))

@@ -139,6 +139,10 @@ class Splitter:
         else:
             happened, code = f"{said}; 4 is the least.", "bad_length"
         self._partial.clear()
-        self._broken = InvalidInput(happened, not_done="It was not read, and nothing after it.",
-                                    advice="Check that the client speaks PostgreSQL's protocol 3.", code=code)
+        self._broken = InvalidInput(
+            happened,
+            not_done="It was not read, and nothing after it.",
+            advice="Check that the client speaks PostgreSQL's protocol 3.",
+            code=code,
+        )
         return self._broken

@@ -64,16 +64,38 @@ class WireLimits:
     def __post_init__(self) -> None:
         for limit in fields(self):
             if limit.init and not 8 <= getattr(self, limit.name) <= SERVER_MAXIMUM:
-                raise InvalidInput(f"The limit {limit.name} must be from 8 to {SERVER_MAXIMUM} bytes.",
-                                   not_done="The limits were not set.")
-        object.__setattr__(self, "client_table", _table({
-            b"Q": self.query, b"P": self.parse, b"B": self.bind, b"DEC": self.small, b"HSXc": self.small,
-            b"d": self.copy_data, b"f": self.copy_fail, b"F": self.function_call,
-        }))
-        object.__setattr__(self, "server_table", _table({
-            b"Dd": self.server_row, b"Tt": self.server_description, b"ENAC": self.server_text,
-            b"RKSZv123nsIcVGHW": self.server_small,
-        }))
+                raise InvalidInput(
+                    f"The limit {limit.name} must be from 8 to {SERVER_MAXIMUM} bytes.",
+                    not_done="The limits were not set.",
+                )
+        object.__setattr__(
+            self,
+            "client_table",
+            _table(
+                {
+                    b"Q": self.query,
+                    b"P": self.parse,
+                    b"B": self.bind,
+                    b"DEC": self.small,
+                    b"HSXc": self.small,
+                    b"d": self.copy_data,
+                    b"f": self.copy_fail,
+                    b"F": self.function_call,
+                }
+            ),
+        )
+        object.__setattr__(
+            self,
+            "server_table",
+            _table(
+                {
+                    b"Dd": self.server_row,
+                    b"Tt": self.server_description,
+                    b"ENAC": self.server_text,
+                    b"RKSZv123nsIcVGHW": self.server_small,
+                }
+            ),
+        )
         object.__setattr__(self, "authentication_table", _table({b"p": self.authentication}))
         object.__setattr__(self, "login_table", _table({b"RSKZENAv": self.server_small}))
 

@@ -103,8 +103,12 @@ FirstPacket = CancelRequest | SSLRequest | GSSENCRequest | StartupMessage
 
 def malformed(message: str) -> NoReturn:
     """Raise the one protocol error. `message` names the message's type."""
-    raise InvalidInput(f"A malformed {message} message came.", not_done="It was not read, and nothing after it.",
-                       advice="Check that the peer speaks PostgreSQL's protocol 3.", code="malformed_message")
+    raise InvalidInput(
+        f"A malformed {message} message came.",
+        not_done="It was not read, and nothing after it.",
+        advice="Check that the peer speaks PostgreSQL's protocol 3.",
+        code="malformed_message",
+    )
 
 
 def read_query(data: bytes, start: int, end: int) -> bytes:

@@ -60,8 +60,15 @@ class IssuerKeys:
     require_nbf: bool = True
 
     @classmethod
-    def from_jwks(cls, issuer: str, jwks: Mapping[str, Any], *, sponsor_claim: str = "", groups_claim: str = "",
-                  require_nbf: bool = True) -> IssuerKeys:
+    def from_jwks(
+        cls,
+        issuer: str,
+        jwks: Mapping[str, Any],
+        *,
+        sponsor_claim: str = "",
+        groups_claim: str = "",
+        require_nbf: bool = True,
+    ) -> IssuerKeys:
         """Read a key set (RFC 7517 section 5). Keys of other kinds, uses or algorithms are left out.
 
         Raises:
@@ -140,10 +147,19 @@ def _verified(token: str, issuers: Sequence[IssuerKeys], target: str, now: int) 
     if not algorithm or header.get("alg") != algorithm or "crit" in header:
         raise _refused("foreign_key")
     # Times are checked below, by the time that was passed in.
-    claims = jwt.decode(token, key, algorithms=[algorithm], issuer=issuer.issuer, options={
-        "require": ["exp", "iat", "sub", "aud", "iss"], "verify_exp": False, "verify_iat": False,
-        "verify_nbf": False, "verify_aud": False,
-    })
+    claims = jwt.decode(
+        token,
+        key,
+        algorithms=[algorithm],
+        issuer=issuer.issuer,
+        options={
+            "require": ["exp", "iat", "sub", "aud", "iss"],
+            "verify_exp": False,
+            "verify_iat": False,
+            "verify_nbf": False,
+            "verify_aud": False,
+        },
+    )
     wanted = f"{AUDIENCE_PREFIX}{target}"
     if claims["aud"] not in (wanted, [wanted]):
         raise _refused("foreign_audience")
@@ -204,10 +220,18 @@ def _usable(item: dict[str, Any]) -> tuple[str, Any] | None:
 
 
 def _refused(code: str) -> Refused:
-    return Refused("The token is not good for this target.", not_done="Nobody was signed in.",
-                   advice="Ask the issuer for a token with the audience of this target.", code=code)
+    return Refused(
+        "The token is not good for this target.",
+        not_done="Nobody was signed in.",
+        advice="Ask the issuer for a token with the audience of this target.",
+        code=code,
+    )
 
 
 def _bad_keys(issuer: str) -> InvalidInput:
-    return InvalidInput(f"The keys of issuer {issuer!r} can't be used.", not_done="Its tokens are not accepted.",
-                        advice="Give a JWKS with RS256, ES256 or EdDSA keys, each with its own kid.", code="bad_jwks")
+    return InvalidInput(
+        f"The keys of issuer {issuer!r} can't be used.",
+        not_done="Its tokens are not accepted.",
+        advice="Give a JWKS with RS256, ES256 or EdDSA keys, each with its own kid.",
+        code="bad_jwks",
+    )

@@ -25,8 +25,15 @@ MAX_NAME_BYTES: Final = 63
 ALLOWED: Final = {
     name.casefold(): name
     for name in (
-        "application_name", "DateStyle", "TimeZone", "IntervalStyle", "extra_float_digits", "bytea_output",
-        "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
+        "application_name",
+        "DateStyle",
+        "TimeZone",
+        "IntervalStyle",
+        "extra_float_digits",
+        "bytea_output",
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
     )
 }
 """Settings that change how values look or how long one waits, never what is written. By casefolded name."""
@@ -82,13 +89,16 @@ def requested(parameters: Mapping[str, str], default_database: str = "") -> Requ
 def _setting(name: str, value: str, settings: dict[str, str]) -> None:
     folded = name.casefold()
     if len(value.encode()) > MAX_VALUE_BYTES:
-        raise InvalidInput(f"The start-up parameter {name[:MAX_NAME_BYTES]!r} is too long.",
-                           not_done="No session was begun.")
+        raise InvalidInput(
+            f"The start-up parameter {name[:MAX_NAME_BYTES]!r} is too long.", not_done="No session was begun."
+        )
     if folded == "replication":
-        raise Refused("Replication connections are not supported through this edge.",
-                      not_done="No session was begun.",
-                      advice="Connect without the replication parameter, or replicate from the server directly.",
-                      code="replication")
+        raise Refused(
+            "Replication connections are not supported through this edge.",
+            not_done="No session was begun.",
+            advice="Connect without the replication parameter, or replicate from the server directly.",
+            code="replication",
+        )
     if folded == "options" and not value.strip():
         return
     if folded == "client_encoding" and is_utf8(value):
@@ -97,8 +107,12 @@ def _setting(name: str, value: str, settings: dict[str, str]) -> None:
         return
     canonical = ALLOWED.get(folded)
     if canonical is None:
-        raise Refused(f"The start-up parameter {name[:MAX_NAME_BYTES]!r} can't be set through this edge.",
-                      not_done="No session was begun.", advice=_ADVICE.get(folded, _OTHERWISE), code="parameter")
+        raise Refused(
+            f"The start-up parameter {name[:MAX_NAME_BYTES]!r} can't be set through this edge.",
+            not_done="No session was begun.",
+            advice=_ADVICE.get(folded, _OTHERWISE),
+            code="parameter",
+        )
     if canonical in settings:
         raise InvalidInput(f"The start-up parameter {name!r} comes twice.", not_done="No session was begun.")
     settings[canonical] = value
@@ -119,6 +133,9 @@ _ADVICE: Final = {
 
 def _name(text: str, noun: str) -> str:
     if not text or len(text.encode()) > MAX_NAME_BYTES:
-        raise InvalidInput(f"The start-up names no {noun}, or one over {MAX_NAME_BYTES} bytes.",
-                           not_done="No session was begun.", advice=f"Name the {noun}.")
+        raise InvalidInput(
+            f"The start-up names no {noun}, or one over {MAX_NAME_BYTES} bytes.",
+            not_done="No session was begun.",
+            advice=f"Name the {noun}.",
+        )
     return text

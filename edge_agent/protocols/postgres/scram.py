@@ -153,18 +153,30 @@ class ScramClient:
     """
 
     def __init__(
-        self, password: str, *, nonce: str, offered: Sequence[str], binding: bytes | None, encrypted: bool,
+        self,
+        password: str,
+        *,
+        nonce: str,
+        offered: Sequence[str],
+        binding: bytes | None,
+        encrypted: bool,
     ) -> None:
         _check_nonce(nonce)
         if PLUS in offered and not encrypted:
-            raise Refused("The server offers channel binding on a connection without TLS: somebody may stand between.",
-                          not_done="No credential was used.", advice="Configure TLS to the server.",
-                          code="stripped_tls")
+            raise Refused(
+                "The server offers channel binding on a connection without TLS: somebody may stand between.",
+                not_done="No credential was used.",
+                advice="Configure TLS to the server.",
+                code="stripped_tls",
+            )
         self.mechanism = PLUS if PLUS in offered and binding is not None else PLAIN
         if self.mechanism not in offered:
-            raise Refused("The server does not offer SCRAM-SHA-256.", not_done="No credential was used.",
-                          advice="Set password_encryption to scram-sha-256 and the role's password again.",
-                          code="no_scram")
+            raise Refused(
+                "The server does not offer SCRAM-SHA-256.",
+                not_done="No credential was used.",
+                advice="Set password_encryption to scram-sha-256 and the role's password again.",
+                code="no_scram",
+            )
         can_bind = binding is not None
         flag = f"p={BINDING_TYPE}" if self.mechanism == PLUS else "y" if can_bind else "n"
         self._header = f"{flag},,"
@@ -193,8 +205,12 @@ class ScramClient:
         if not nonce.startswith(self._nonce) or len(nonce) == len(self._nonce) or len(salt) > MAX_SALT_BYTES:
             raise _broken()
         if not MIN_ITERATIONS <= iterations <= MAX_ITERATIONS:
-            raise InvalidInput(f"The server asks for {iterations} SCRAM iterations.", not_done="No proof was made.",
-                               advice=f"From {MIN_ITERATIONS} to {MAX_ITERATIONS} are accepted.", code="bad_iterations")
+            raise InvalidInput(
+                f"The server asks for {iterations} SCRAM iterations.",
+                not_done="No proof was made.",
+                advice=f"From {MIN_ITERATIONS} to {MAX_ITERATIONS} are accepted.",
+                code="bad_iterations",
+            )
         without = f"c={to_base64(self._header.encode() + self._bound)},r={nonce}"
         said = f"{self._bare},{server_first.decode()},{without}".encode()
         salted = salted_password(self._password, salt, iterations)
@@ -212,9 +228,12 @@ class ScramClient:
         """
         signature = from_base64(_read(_SERVER_FINAL, server_final)["signature"])
         if not self._signature or not hmac.compare_digest(signature, self._signature):
-            raise Refused("The server could not prove that it knows our credential.",
-                          not_done="The session was not begun.",
-                          advice="Check that the address is the right server's.", code="false_server")
+            raise Refused(
+                "The server could not prove that it knows our credential.",
+                not_done="The session was not begun.",
+                advice="Check that the address is the right server's.",
+                code="false_server",
+            )
 
 
 def _read(form: re.Pattern[str], data: bytes) -> re.Match[str]:

@@ -129,8 +129,11 @@ class Startup:
             self._packet.clear()
             # Rule 1, and nobody has more to say before our answer.
             if len(packet) > length:
-                raise InvalidInput("Bytes came after a start-up packet, before its answer.",
-                                   not_done="None of them was read.", code="early_bytes")
+                raise InvalidInput(
+                    "Bytes came after a start-up packet, before its answer.",
+                    not_done="None of them was read.",
+                    code="early_bytes",
+                )
             return self._act_on(read_first(packet))
         return None
 
@@ -158,9 +161,15 @@ class Startup:
 
     def _begin(self, packet: StartupMessage) -> Step | None:
         if packet.major != PROTOCOL_MAJOR:
-            return self._end(sqlstate.NOT_SUPPORTED, Refused(
-                f"Protocol {packet.major}.{packet.minor} is not spoken here.", not_done="No session was begun.",
-                advice="Use a client that speaks PostgreSQL's protocol 3.", code="protocol_version"))
+            return self._end(
+                sqlstate.NOT_SUPPORTED,
+                Refused(
+                    f"Protocol {packet.major}.{packet.minor} is not spoken here.",
+                    not_done="No session was begun.",
+                    advice="Use a client that speaks PostgreSQL's protocol 3.",
+                    code="protocol_version",
+                ),
+            )
         try:
             asked = self._requested = requested(packet.parameters, self._rules.default_database)
         except InvalidInput as error:
@@ -169,9 +178,15 @@ class Startup:
             state = sqlstate.NOT_SUPPORTED if error.code == "replication" else sqlstate.INVALID_AUTHORIZATION
             return self._end(state, error)
         if not self._encrypted and not self._plaintext_permitted():
-            return self._end(sqlstate.INVALID_AUTHORIZATION, Refused(
-                "This edge asks for TLS.", not_done="No credential was asked for.",
-                advice="Connect with sslmode=require or stricter.", code="plaintext"))
+            return self._end(
+                sqlstate.INVALID_AUTHORIZATION,
+                Refused(
+                    "This edge asks for TLS.",
+                    not_done="No credential was asked for.",
+                    advice="Connect with sslmode=require or stricter.",
+                    code="plaintext",
+                ),
+            )
         self._minor = NEWEST_MINOR if packet.minor >= NEWEST_MINOR else 0
         if packet.minor != self._minor or asked.protocol_options:
             self._out += encode.negotiate_protocol_version(self._minor, asked.protocol_options)
@@ -191,8 +206,11 @@ class Startup:
             self._out += encode.authentication_cleartext()
             return
         binding = self._rules.binding if self._encrypted else None
-        verifier = found.verifier if isinstance(found, ScramUser) else mock_verifier(
-            self._rules.mock_secret, user, DEFAULT_ITERATIONS)
+        verifier = (
+            found.verifier
+            if isinstance(found, ScramUser)
+            else mock_verifier(self._rules.mock_secret, user, DEFAULT_ITERATIONS)
+        )
         self._scram = ScramServer(verifier, genuine=isinstance(found, ScramUser), nonce=self._nonce, binding=binding)
         self._stage = _Stage.SCRAM_START
         self._out += encode.authentication_sasl([PLAIN] if binding is None else [PLUS, PLAIN])
@@ -204,8 +222,9 @@ class Startup:
         if not spans:
             return None
         if len(spans) > 1 or self._splitter.pending:
-            raise InvalidInput("Bytes came after a proof, before its answer.", not_done="None of them was read.",
-                               code="early_bytes")
+            raise InvalidInput(
+                "Bytes came after a proof, before its answer.", not_done="None of them was read.", code="early_bytes"
+            )
         _, start, end = spans[0]
         try:
             return self._judge(self._splitter.buffer, start, end, now)
@@ -251,9 +270,12 @@ class Startup:
     def _deny(self, code: str) -> Ended:
         user = self._requested.user if self._requested is not None else ""
         said = Refused(
-            f'password authentication failed for user "{user}"', not_done="No session was begun.",
+            f'password authentication failed for user "{user}"',
+            not_done="No session was begun.",
             advice="Get a credential with: twokeys login. A token counts over TLS, for its own subject, and only with "
-                   "this target's audience.", code=code)
+            "this target's audience.",
+            code=code,
+        )
         return self._end(sqlstate.INVALID_CREDENTIAL, said)
 
     def _end(self, state: str, error: TwokeysError) -> Ended:

@@ -76,8 +76,10 @@ class StartupRules:
 
     def __post_init__(self) -> None:
         if len(self.mock_secret) < MIN_MOCK_SECRET_BYTES:
-            raise InvalidInput(f"The secret that hides which users exist has at least {MIN_MOCK_SECRET_BYTES} bytes.",
-                               not_done="The listener was not configured.")
+            raise InvalidInput(
+                f"The secret that hides which users exist has at least {MIN_MOCK_SECRET_BYTES} bytes.",
+                not_done="The listener was not configured.",
+            )
         if self.binding is not None and not self.tls:
             raise InvalidInput("Channel binding needs TLS.", not_done="The listener was not configured.")
 

@@ -126,8 +126,12 @@ class UpstreamLogin:
 
     def _read_tls_answer(self, data: bytes) -> StartTls | None:
         if data == b"N":
-            raise Unavailable("The server speaks no TLS.", not_done="No credential was sent.",
-                              advice="Turn ssl on at the server, or tls off for this target.", code="no_upstream_tls")
+            raise Unavailable(
+                "The server speaks no TLS.",
+                not_done="No credential was sent.",
+                advice="Turn ssl on at the server, or tls off for this target.",
+                code="no_upstream_tls",
+            )
         if data not in (b"", b"S"):
             malformed("SSLRequest's answer")
         if not data:
@@ -169,30 +173,43 @@ class UpstreamLogin:
                 self._stage = _Stage.SIGNED
             case server.AUTH_OK, (_Stage.SIGNED | _Stage.ASKED) as stage if not asked.rest:
                 if stage is _Stage.ASKED and not self._rules.unsafe_trust:
-                    raise Refused("The server lets us in without a proof, so it proved nothing either.",
-                                  not_done="The session was not begun.", code="upstream_trust",
-                                  advice="Use scram-sha-256 in its pg_hba.conf, or set unsafe_trust for this target.")
+                    raise Refused(
+                        "The server lets us in without a proof, so it proved nothing either.",
+                        not_done="The session was not begun.",
+                        code="upstream_trust",
+                        advice="Use scram-sha-256 in its pg_hba.conf, or set unsafe_trust for this target.",
+                    )
                 self._stage = _Stage.OKAY
-            case (server.AUTH_CLEARTEXT | server.AUTH_MD5), _Stage.ASKED:
-                raise Refused("The server asks for the password itself, or its MD5.",
-                              not_done="No credential was sent.", code="upstream_password",
-                              advice="Use scram-sha-256 in its pg_hba.conf and set the role's password again.")
+            case ((server.AUTH_CLEARTEXT | server.AUTH_MD5), _Stage.ASKED):
+                raise Refused(
+                    "The server asks for the password itself, or its MD5.",
+                    not_done="No credential was sent.",
+                    code="upstream_password",
+                    advice="Use scram-sha-256 in its pg_hba.conf and set the role's password again.",
+                )
             case _:
-                raise Refused(f"The server asks for authentication {asked.code}, which is not spoken here.",
-                              not_done="No credential was sent.", code="upstream_authentication",
-                              advice="Use scram-sha-256 in its pg_hba.conf.")
+                raise Refused(
+                    f"The server asks for authentication {asked.code}, which is not spoken here.",
+                    not_done="No credential was sent.",
+                    code="upstream_authentication",
+                    advice="Use scram-sha-256 in its pg_hba.conf.",
+                )
 
     def _start_scram(self, rest: bytes) -> None:
         names = rest.split(b"\0")
         if names[-2:] != [b"", b""]:
             malformed("AuthenticationSASL")
         offered = [name.decode("ascii", "replace") for name in names[:-2]]
-        scram = self._scram = ScramClient(self._rules.password, nonce=self._nonce, offered=offered,
-                                          binding=self._binding, encrypted=self._rules.tls)
+        scram = self._scram = ScramClient(
+            self._rules.password, nonce=self._nonce, offered=offered, binding=self._binding, encrypted=self._rules.tls
+        )
         if self._rules.require_binding and not scram.is_bound:
-            raise Refused("The server offers no channel binding.", not_done="No credential was used.",
-                          code="upstream_unbound",
-                          advice="Give the server a certificate with an ECDSA or RSA signature, or don't require it.")
+            raise Refused(
+                "The server offers no channel binding.",
+                not_done="No credential was used.",
+                code="upstream_unbound",
+                advice="Give the server a certificate with an ECDSA or RSA signature, or don't require it.",
+            )
         self._out += encode.sasl_initial_response(scram.mechanism, scram.first())
         self._stage = _Stage.CHALLENGED
 
@@ -208,5 +225,8 @@ class UpstreamLogin:
         state = fields.get("C", b"").decode("ascii", "replace")
         said = fields.get("M", b"").decode("utf-8", "replace")
         kind = Unavailable if state == sqlstate.CANNOT_CONNECT_NOW or state.startswith("53") else Refused
-        raise kind(f"The server refused the session: {said} ({state}).", not_done="The session was not begun.",
-                   code=f"upstream_{state.lower()}")
+        raise kind(
+            f"The server refused the session: {said} ({state}).",
+            not_done="The session was not begun.",
+            code=f"upstream_{state.lower()}",
+        )

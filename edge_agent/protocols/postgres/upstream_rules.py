@@ -54,12 +54,16 @@ class UpstreamRules:
 
     def __post_init__(self) -> None:
         if not self.user or (self.require_binding and not self.tls):
-            raise InvalidInput("A target needs a user, and channel binding needs TLS.",
-                               not_done="The target was not configured.")
+            raise InvalidInput(
+                "A target needs a user, and channel binding needs TLS.", not_done="The target was not configured."
+            )
         if any(name.casefold() in FORCED or is_encoding(name) for name in self.settings):
-            raise InvalidInput("A target's settings may not name default_transaction_read_only, "
-                               "standard_conforming_strings or client_encoding.",
-                               not_done="The target was not configured.", advice="Leave them out: they are fixed.")
+            raise InvalidInput(
+                "A target's settings may not name default_transaction_read_only, "
+                "standard_conforming_strings or client_encoding.",
+                not_done="The target was not configured.",
+                advice="Leave them out: they are fixed.",
+            )
         options(self.settings)
 
 
@@ -123,9 +127,15 @@ def startup_packet(rules: UpstreamRules, database: str, settings: Mapping[str, s
     # A parameter would override an option of the same name: what the target fixes is left out of the client's.
     fixed = {name.casefold() for name in ours}
     theirs = {name: value for name, value in settings.items() if name.casefold() not in fixed}
-    return encode.startup_message({
-        "user": rules.user, "database": database, "client_encoding": "UTF8", **theirs, "options": options(ours),
-    })
+    return encode.startup_message(
+        {
+            "user": rules.user,
+            "database": database,
+            "client_encoding": "UTF8",
+            **theirs,
+            "options": options(ours),
+        }
+    )
 
 
 def check_reported(reported: Mapping[str, str]) -> None:
@@ -137,14 +147,21 @@ def check_reported(reported: Mapping[str, str]) -> None:
     version = reported.get("server_version", "")
     found = re.match(r"[0-9]+", version)
     if found is None or int(found[0][:6]) < MIN_MAJOR:
-        raise Refused(f"The server is PostgreSQL {version[:40] or 'of unknown version'}; {MIN_MAJOR} is the oldest "
-                      "that reports a change of default_transaction_read_only.",
-                      not_done="The session was not begun.", advice="Upgrade the server.", code="old_server")
+        raise Refused(
+            f"The server is PostgreSQL {version[:40] or 'of unknown version'}; {MIN_MAJOR} is the oldest "
+            "that reports a change of default_transaction_read_only.",
+            not_done="The session was not begun.",
+            advice="Upgrade the server.",
+            code="old_server",
+        )
     wanted = {"client_encoding": is_utf8(reported.get("client_encoding", ""))}
     wanted |= {name: reported.get(name) == value for name, value in FORCED.items()}
     for name, fits in wanted.items():
         if not fits:
-            raise Refused(f"The server reports {name}={reported.get(name, 'nothing')[:40]}.",
-                          not_done="The session was not begun.", code="upstream_settings",
-                          advice="Something on the way dropped our start-up options (a pooler?), or a role's or a "
-                                 "database's setting overrides them: connect to the server itself.")
+            raise Refused(
+                f"The server reports {name}={reported.get(name, 'nothing')[:40]}.",
+                not_done="The session was not begun.",
+                code="upstream_settings",
+                advice="Something on the way dropped our start-up options (a pooler?), or a role's or a "
+                "database's setting overrides them: connect to the server itself.",
+            )

@@ -48,8 +48,13 @@ class TestEdge:
 
 
 @asynccontextmanager
-async def edge_with(folder: Path, fake: FakeControl | None = None, *, seconds: float = 5.0,
-                    head: Callable[[], ChainHead] = lambda: genesis(EDGE)) -> AsyncIterator[TestEdge]:
+async def edge_with(
+    folder: Path,
+    fake: FakeControl | None = None,
+    *,
+    seconds: float = 5.0,
+    head: Callable[[], ChainHead] = lambda: genesis(EDGE),
+) -> AsyncIterator[TestEdge]:
     async with serving(fake or FakeControl()) as there:
         state = StateFolder(folder)
         http = ControlHttp(there.url, None, 2.0)

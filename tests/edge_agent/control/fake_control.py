@@ -55,23 +55,37 @@ def key_of(name: str) -> ec.EllipticCurvePrivateKey:
 
 
 def public(key: ec.EllipticCurvePrivateKey, role: KeyRole) -> PublicKey:
-    return PublicKey.from_der(key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo), role)
+    return PublicKey.from_der(
+        key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo), role
+    )
 
 
 def key_list(*names: str) -> list[dict[str, str]]:
     roles = {"approval": KeyRole.APPROVAL, "seal": KeyRole.SEAL}
-    return [{name: str(value) for name, value in public(key_of(one), roles[one.split("-")[0]]).to_json().items()}
-            for one in names or ("approval", "seal")]
+    return [
+        {name: str(value) for name, value in public(key_of(one), roles[one.split("-")[0]]).to_json().items()}
+        for one in names or ("approval", "seal")
+    ]
 
 
 def bundle(**changes: Any) -> Bundle:
-    der = wrapping_pair()[1].public.public_bytes(serialization.Encoding.DER,
-                                                 serialization.PublicFormat.SubjectPublicKeyInfo)
+    der = wrapping_pair()[1].public.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     fields: dict[str, Any] = {
-        "edge_id": EDGE, "revision": 5, "issued_at": NOW // 1000, "not_after": NOW // 1000 + 600,
-        "targets": ["db"], "policies": STARTER_TEXT, "policy_revision": 1, "callers": [], "verifiers": [],
-        "keys": key_list(), "wrapping_key_id": "wrap-1", "wrapping_key": to_base64(der)}
+        "edge_id": EDGE,
+        "revision": 5,
+        "issued_at": NOW // 1000,
+        "not_after": NOW // 1000 + 600,
+        "targets": ["db"],
+        "policies": STARTER_TEXT,
+        "policy_revision": 1,
+        "callers": [],
+        "verifiers": [],
+        "keys": key_list(),
+        "wrapping_key_id": "wrap-1",
+        "wrapping_key": to_base64(der),
+    }
     return Bundle(**{**fields, **changes})
 
 
@@ -109,8 +123,10 @@ class FakeControl:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        fault = next((self.faults[path].pop(0) for path in self.faults
-                      if request.path.startswith(path) and self.faults[path]), "")
+        fault = next(
+            (self.faults[path].pop(0) for path in self.faults if request.path.startswith(path) and self.faults[path]),
+            "",
+        )
         self.calls.append(f"{request.method} {request.path}")
         if fault == "lose_call":
             return self._hang_up(request)
@@ -136,8 +152,9 @@ class FakeControl:
         return self._json(encode(ErrorBody(code=code, happened="No.", not_done="Nothing.", advice="Try.")), status)
 
     def _json(self, data: bytes, status: int = 200) -> web.Response:
-        return web.Response(body=data, status=status, headers={TIME_HEADER: str(self.time)},
-                            content_type="application/json")
+        return web.Response(
+            body=data, status=status, headers={TIME_HEADER: str(self.time)}, content_type="application/json"
+        )
 
     async def _answer(self, request: web.Request, body: bytes) -> web.Response:
         path = request.path
@@ -151,16 +168,26 @@ class FakeControl:
         if refusal := self._refusal(request, body):
             return self._error(401, refusal)
         route: Callable[[web.Request, bytes], Awaitable[web.Response]] = {
-            "bundle": self._bundle, "poll": self._poll, "requests": self._requests, "uploads": self._uploads,
-            "sessions": self._session_key, "segments": self._seal}[path.split("/")[2]]
+            "bundle": self._bundle,
+            "poll": self._poll,
+            "requests": self._requests,
+            "uploads": self._uploads,
+            "sessions": self._session_key,
+            "segments": self._seal,
+        }[path.split("/")[2]]
         return await route(request, body)
 
     def _enrol(self, request: EnrolRequest) -> web.Response:
         key = PublicKey.from_der(from_base64(request.public_key), KeyRole.EDGE)
         if request.token != TOKEN or self.edge_key not in (None, key):
             return self._error(403, "bad_token")
-        verify("edge-enrol", KeyRole.EDGE, {"token_sha256": sha256(request.token.encode())},
-               Signature(key.key_id, from_base64(request.proof)), {key.key_id: key})
+        verify(
+            "edge-enrol",
+            KeyRole.EDGE,
+            {"token_sha256": sha256(request.token.encode())},
+            Signature(key.key_id, from_base64(request.proof)),
+            {key.key_id: key},
+        )
         self.edge_key = key
         return self._json(json.dumps({"edge_id": EDGE, "keys": key_list()}).encode())
 
@@ -168,9 +195,13 @@ class FakeControl:
         assert self.edge_key is not None
         call = EdgeCall.from_header(request.headers[CALL_HEADER])
         try:
-            verify(CALL_TYPE, KeyRole.EDGE, call.to_json(),
-                   Signature(self.edge_key.key_id, from_base64(request.headers[SIGNATURE_HEADER])),
-                   {self.edge_key.key_id: self.edge_key})
+            verify(
+                CALL_TYPE,
+                KeyRole.EDGE,
+                call.to_json(),
+                Signature(self.edge_key.key_id, from_base64(request.headers[SIGNATURE_HEADER])),
+                {self.edge_key.key_id: self.edge_key},
+            )
         except Refused:
             return "bad_signature"
         if (call.method, call.path, call.body_sha256) != (request.method, request.path_qs, sha256(body)):
@@ -207,9 +238,23 @@ class FakeControl:
         *_, request_id, verb = ("", *request.path.split("/"))
         if verb == "open":
             found = [one for one in self.status.values() if one.state in ("pending", "approved", "spending")]
-            return self._json(json.dumps({"requests": [
-                {"id": one.id, "state": one.state, "target": "db", "database": "d", "xid": "7", "nonce": "0" * 32}
-                for one in found]}).encode())
+            return self._json(
+                json.dumps(
+                    {
+                        "requests": [
+                            {
+                                "id": one.id,
+                                "state": one.state,
+                                "target": "db",
+                                "database": "d",
+                                "xid": "7",
+                                "nonce": "0" * 32,
+                            }
+                            for one in found
+                        ]
+                    }
+                ).encode()
+            )
         if verb == "requests":
             request_id = json.loads(body)["id"]
             self.status.setdefault(request_id, RequestStatus(id=request_id, state="pending", seconds_left=60))
@@ -244,17 +289,29 @@ class FakeControl:
         assert hash_ == asked.last_hash and sha256(lines) == asked.lines_sha256
         if asked.bodies_sha256:
             assert sha256(self.stored[f"/put/bodies/{segment}"]) == asked.bodies_sha256
-        seal = self.change_seal(Seal(EDGE, segment, asked.first_seq, asked.last_seq, asked.previous_hash,
-                                     asked.last_hash, asked.lines_sha256, asked.bodies_sha256,
-                                     "2026-11-18T11:06:40.000Z"))
+        seal = self.change_seal(
+            Seal(
+                EDGE,
+                segment,
+                asked.first_seq,
+                asked.last_seq,
+                asked.previous_hash,
+                asked.last_hash,
+                asked.lines_sha256,
+                asked.bodies_sha256,
+                "2026-11-18T11:06:40.000Z",
+            )
+        )
         signature = sign(SEAL_TYPE, seal.to_json(), key_of(self.seal_with))
         self.seal_names.append(segment)
-        return self._json(encode(SealReply(seal=dict(seal.to_json()), key_id=signature.key_id,
-                                           signature=to_base64(signature.value))))
+        return self._json(
+            encode(SealReply(seal=dict(seal.to_json()), key_id=signature.key_id, signature=to_base64(signature.value)))
+        )
 
 
 def extend_hash(sequence: int, hash_: str, line: bytes) -> str:
     from twokeys.record import ChainHead
+
     return extend(ChainHead(sequence, hash_), line).hash
 
 

@@ -148,8 +148,13 @@ def test_after_a_restart_without_the_control_plane_a_wall_clock_does_not_extend_
             await keeper(edge).pull(edge.client)
             state = edge.folder.state()
             assert isinstance(state, EdgeState) and state.time.control >= NOW
-            for elapsed, wall, reads in ((10, 0, True), (500, 0, True), (710, 0, False), (710, -10**6, False),
-                                         (10, 720, False)):
+            for elapsed, wall, reads in (
+                (10, 0, True),
+                (500, 0, True),
+                (710, 0, False),
+                (710, -(10**6), False),
+                (10, 720, False),
+            ):
                 clocks = type(edge.clocks)(elapsed=state.time.elapsed + elapsed * 1000, wall=NOW + wall * 1000)
                 again = BundleKeeper(edge.folder, ControlClock(clocks.machine(), state.time), STALE)
                 again.load()

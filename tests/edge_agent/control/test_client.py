@@ -147,10 +147,25 @@ def test_a_clock_that_can_not_be_mended_is_refused_after_one_retry(tmp_path: Pat
     asyncio.run(play())
 
 
-@pytest.mark.parametrize(("fault", "kind"), [
-    ("500", Unavailable), ("503", Unavailable), ("429", Unavailable), ("408", Unavailable), ("409", Conflict),
-    ("403", Refused), ("404", Refused), ("400", Refused), ("garbage", Unavailable), ("oversize", Unavailable),
-    ("lose_call", Unavailable), ("lose_answer", Unavailable), ("slow", Unavailable), ("redirect", Unavailable)])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("500", Unavailable),
+        ("503", Unavailable),
+        ("429", Unavailable),
+        ("408", Unavailable),
+        ("409", Conflict),
+        ("403", Refused),
+        ("404", Refused),
+        ("400", Refused),
+        ("garbage", Unavailable),
+        ("oversize", Unavailable),
+        ("lose_call", Unavailable),
+        ("lose_answer", Unavailable),
+        ("slow", Unavailable),
+        ("redirect", Unavailable),
+    ],
+)
 def test_each_bad_answer_is_one_of_our_errors(tmp_path: Path, fault: str, kind: type[Exception]) -> None:
     async def play() -> None:
         async with edge_with(tmp_path, seconds=0.5) as edge:

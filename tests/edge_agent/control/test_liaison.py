@@ -21,10 +21,27 @@ ONE, TWO, THREE = ("req_" + letter * 26 for letter in "abc")
 
 
 def asked(request_id: str = ONE) -> OpenRequest:
-    return OpenRequest(id=request_id, target="db", database="d", session="ses-1", caller="agent-7",
-                       caller_kind="machine", command_digest="a" * 64, command_sha256="b" * 64, command_bytes=1,
-                       excerpt="x", statement="x", kind="UPDATE", protocol="simple", certain=True, statements=1,
-                       accesses=["write:table:public.t"], requirement="c" * 64, bundle=5, hold_seconds=60)
+    return OpenRequest(
+        id=request_id,
+        target="db",
+        database="d",
+        session="ses-1",
+        caller="agent-7",
+        caller_kind="machine",
+        command_digest="a" * 64,
+        command_sha256="b" * 64,
+        command_bytes=1,
+        excerpt="x",
+        statement="x",
+        kind="UPDATE",
+        protocol="simple",
+        certain=True,
+        statements=1,
+        accesses=["write:table:public.t"],
+        requirement="c" * 64,
+        bundle=5,
+        hold_seconds=60,
+    )
 
 
 @asynccontextmanager
@@ -137,7 +154,10 @@ def test_orphans_are_withdrawn_or_settled_at_start(tmp_path: Path) -> None:
 
             assert await settle_orphans(edge.client, outcome) == 3
             assert {one.id: one.state for one in edge.fake.status.values()} == {
-                ONE: "withdrawn", TWO: "withdrawn", THREE: "done"}
+                ONE: "withdrawn",
+                TWO: "withdrawn",
+                THREE: "done",
+            }
             assert [(one.id, one.xid) for one in asked_about] == [(THREE, "7")]
             assert edge.fake.bodies[f"result {THREE}"][0]["nonce"] == "0" * 32
 

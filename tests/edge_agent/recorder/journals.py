@@ -32,8 +32,7 @@ def journal_in(folder: Path, *, look: Callable[[Path], int] = free_bytes, **chan
 @cache
 def wrapping_pair() -> tuple[rsa.RSAPrivateKey, WrappingKey]:
     private = rsa.generate_private_key(65537, 3072)
-    der = private.public_key().public_bytes(serialization.Encoding.DER,
-                                            serialization.PublicFormat.SubjectPublicKeyInfo)
+    der = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return private, WrappingKey.read("wrap-1", to_base64(der))
 
 

@@ -15,11 +15,16 @@ from twokeys.record import MAX_LINE_BYTES, RecordType
 from twokeys.tables import RECORDS, ColumnType
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
-VALUES = {ColumnType.TEXT: TEXT, ColumnType.INTEGER: st.integers(0, MAX_INTEGER), ColumnType.BOOLEAN: st.booleans(),
-          ColumnType.TEXT_LIST: st.lists(TEXT, max_size=5)}
+VALUES = {
+    ColumnType.TEXT: TEXT,
+    ColumnType.INTEGER: st.integers(0, MAX_INTEGER),
+    ColumnType.BOOLEAN: st.booleans(),
+    ColumnType.TEXT_LIST: st.lists(TEXT, max_size=5),
+}
 COLUMNS = {column.name: VALUES[column.type] for column in RECORDS.columns if column.name not in OWN_FIELDS}
-HEADERS = st.fixed_dictionaries({"type": st.sampled_from(RecordType)}, optional={
-    name: values for name, values in COLUMNS.items() if name != "type"})
+HEADERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(RecordType)}, optional={name: values for name, values in COLUMNS.items() if name != "type"}
+)
 
 
 @given(HEADERS)
@@ -28,9 +33,18 @@ def test_the_quick_spelling_is_the_canonical_one(header: dict[str, object]) -> N
     assert spell(header, {"seq": 7}) == canonical({**header, "seq": 7})  # type: ignore[dict-item]
 
 
-@given(st.dictionaries(st.sampled_from(sorted(RECORDS.names)) | st.text(max_size=5),
-                       st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
-                       | st.lists(st.integers() | st.text())))
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(RECORDS.names)) | st.text(max_size=5),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.binary()
+        | st.lists(st.integers() | st.text()),
+    )
+)
 def test_any_header_is_spelled_canonically_or_refused(header: dict[str, object]) -> None:
     try:
         check(header)
@@ -44,8 +58,12 @@ def test_any_header_is_spelled_canonically_or_refused(header: dict[str, object])
 @given(TEXT, st.integers(0, 3000), st.integers(0, 60_000))
 def test_what_a_caller_can_put_into_a_header_never_makes_it_too_long(text: str, count: int, length: int) -> None:
     long = (text + "\x01") * length
-    header = {**dict.fromkeys(("statement", "reason", "client", "database", "kind"), long[:length]),
-              "type": "refused", "objects": [long[:200]] * count, "policies": [long[:256]] * count}
+    header = {
+        **dict.fromkeys(("statement", "reason", "client", "database", "kind"), long[:length]),
+        "type": "refused",
+        "objects": [long[:200]] * count,
+        "policies": [long[:256]] * count,
+    }
     assert len(spell(header, {"seq": 1})) <= MAX_LINE_BYTES
 
 
@@ -58,6 +76,9 @@ def test_times_are_utc_with_milliseconds() -> None:
     text = TimeText()
     assert text(0) == "1970-01-01T00:00:00.000Z"
     assert [text(1_795_000_000_000 + more) for more in (0, 7, 999, 1000)] == [
-        "2026-11-18T11:06:40.000Z", "2026-11-18T11:06:40.007Z", "2026-11-18T11:06:40.999Z",
-        "2026-11-18T11:06:41.000Z"]
+        "2026-11-18T11:06:40.000Z",
+        "2026-11-18T11:06:40.007Z",
+        "2026-11-18T11:06:40.999Z",
+        "2026-11-18T11:06:41.000Z",
+    ]
     assert text(int(time.time() * 1000)).startswith("20")

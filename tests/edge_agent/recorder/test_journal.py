@@ -62,7 +62,8 @@ def test_the_chain_goes_on_after_a_restart_in_a_new_segment(tmp_path: Path) -> N
         shut(journal)
     assert len(lines_in(tmp_path)) == 6
     assert [path.name for path in sorted(tmp_path.glob("*.journal"))] == [
-        f"edge-1-{first:012d}.journal" for first in (1, 3, 5)]
+        f"edge-1-{first:012d}.journal" for first in (1, 3, 5)
+    ]
     assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o600"}
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
@@ -78,15 +79,31 @@ def test_bodies_are_encrypted_for_their_place_and_the_key_is_saved_before_them(t
     cipher = unwrapped(msgspec.json.decode(key_line, type=KeyLine))
     frames = list(split_bodies((tmp_path / "edge-1-000000000001.bodies").read_bytes()))
     assert [decrypt(cipher, "ses-1", frame.sequence, frame.ciphertext) for frame in frames] == [
-        b'{"text":"select 1"}', b'{"text":"select 2"}']
+        b'{"text":"select 1"}',
+        b'{"text":"select 2"}',
+    ]
     assert [frame.sequence for frame in frames] == [2, 3]
 
 
 def test_what_the_journal_itself_writes_nobody_else_can(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    for field in ({"seq": 9}, {"source": "other"}, {"time": "x"}, {"body_sha256": "a" * 64}, {"other": "x"},
-                  {"type": 1}, {"type": ""}, {"rows": -1}, {"rows": True}, {"rows": 2**53}, {"objects": [1]},
-                  {"objects": "x"}, {"in_transaction": 1}, {"reason": None}, {"reason": "\ud800"}):
+    for field in (
+        {"seq": 9},
+        {"source": "other"},
+        {"time": "x"},
+        {"body_sha256": "a" * 64},
+        {"other": "x"},
+        {"type": 1},
+        {"type": ""},
+        {"rows": -1},
+        {"rows": True},
+        {"rows": 2**53},
+        {"objects": [1]},
+        {"objects": "x"},
+        {"in_transaction": 1},
+        {"reason": None},
+        {"reason": "\ud800"},
+    ):
         with pytest.raises(InvalidInput):
             journal.append({**READ, **field})
     with pytest.raises(InvalidInput):
@@ -229,7 +246,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         acknowledged = [*seen, *rest.split("\n")[:-1]][-1].split()
         journal = journal_in(tmp_path)
         assert journal.head.sequence >= int(acknowledged[0])
-        line = lines_in(tmp_path)[:int(acknowledged[0])]
+        line = lines_in(tmp_path)[: int(acknowledged[0])]
         head = genesis(EDGE)
         for one in line:
             head = extend(head, one)
@@ -238,8 +255,12 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
 
 
 def test_a_full_tmpfs_refuses_and_recovers(tmp_path: Path) -> None:
-    if os.geteuid() != 0 or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)], capture_output=True).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)], capture_output=True
+        ).returncode
+    ):
         pytest.skip("mounting a tmpfs is not permitted here")
     try:
         journal = journal_in(tmp_path)
@@ -259,8 +280,14 @@ def test_a_full_tmpfs_refuses_and_recovers(tmp_path: Path) -> None:
 
 def test_a_long_header_is_shortened_and_never_keeps_a_refusal_off_the_record(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    journal.append({**READ, "objects": [f"write:table:public.t{number}" * 8 for number in range(1000)],
-                    "statement": "\x01" * 8192, "reason": "é" * 30_000})
+    journal.append(
+        {
+            **READ,
+            "objects": [f"write:table:public.t{number}" * 8 for number in range(1000)],
+            "statement": "\x01" * 8192,
+            "reason": "é" * 30_000,
+        }
+    )
     value = json.loads(lines_in(tmp_path)[0])
     assert value["objects"][-1] == "… and 984 more"
     assert value["statement"].endswith(" …") and value["reason"].endswith(" …")

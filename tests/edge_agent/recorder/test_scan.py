@@ -80,8 +80,11 @@ def test_a_line_whose_body_never_reached_the_disk_is_cut_too(killed: Path) -> No
 
 
 def test_a_body_without_its_line_and_an_unfinished_key_are_cut(killed: Path) -> None:
-    for name, extra in ((f"{SECOND}.bodies", pack_body(7, b"x" * 40)), (f"{SECOND}.keys", b'{"session":'),
-                        (f"{SECOND}.journal.open", b"\0" * 300_000)):
+    for name, extra in (
+        (f"{SECOND}.bodies", pack_body(7, b"x" * 40)),
+        (f"{SECOND}.keys", b'{"session":'),
+        (f"{SECOND}.journal.open", b"\0" * 300_000),
+    ):
         with (killed / name).open("ab") as file:
             file.write(extra)
         found = scan(killed, EDGE) if name.endswith("open") else None
@@ -96,7 +99,10 @@ def test_an_open_segment_after_a_tear_is_set_aside(killed: Path) -> None:
     found = scan(killed, EDGE)
     assert found.head.sequence == 2 and len(found.cut) == 2
     assert sorted(path.name for path in killed.glob("*.cut")) == [
-        f"{SECOND}.bodies.cut", f"{SECOND}.journal.open.cut", f"{SECOND}.keys.cut"]
+        f"{SECOND}.bodies.cut",
+        f"{SECOND}.journal.open.cut",
+        f"{SECOND}.keys.cut",
+    ]
     assert scan(killed, EDGE).head == found.head
 
 
@@ -147,14 +153,23 @@ def test_a_flipped_byte_anywhere_stops_the_start_and_is_located(killed: Path, da
     assert found.cut and found.head.sequence == 5, (path.name, at)
 
 
-LINES = st.lists(st.one_of(st.just(b'{"seq":1}'), st.just(b'{"body_sha256":"a","seq":1}'), st.just(b"[]"),
-                           st.just(b'{"seq":"1"}'), st.binary(max_size=30)), max_size=4)
+LINES = st.lists(
+    st.one_of(
+        st.just(b'{"seq":1}'),
+        st.just(b'{"body_sha256":"a","seq":1}'),
+        st.just(b"[]"),
+        st.just(b'{"seq":"1"}'),
+        st.binary(max_size=30),
+    ),
+    max_size=4,
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(lines=LINES, tail=st.binary(max_size=80), bodies=st.binary(max_size=60), keys=st.binary(max_size=60))
-def test_any_bytes_are_a_journal_or_damaged(tmp_path: Path, lines: list[bytes], tail: bytes, bodies: bytes,
-                                            keys: bytes) -> None:
+def test_any_bytes_are_a_journal_or_damaged(
+    tmp_path: Path, lines: list[bytes], tail: bytes, bodies: bytes, keys: bytes
+) -> None:
     head = genesis(EDGE)
     data = head.hash.encode() + b"\n"
     for line in lines:

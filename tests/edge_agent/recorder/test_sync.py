@@ -26,6 +26,7 @@ class Chain:
         def work() -> None:
             self.threads.append(threading.current_thread().name)
             self.work()
+
         return ChainHead(self.sequence, ""), work
 
     def failed(self, error: OSError) -> None:

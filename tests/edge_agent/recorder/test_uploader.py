@@ -43,14 +43,28 @@ async def recorded(folder: Path, fake: FakeControl) -> AsyncIterator[tuple[Journ
 
 
 def uploader(journal: Journal, edge: TestEdge, **changes: int) -> Uploader:
-    return Uploader(journal, edge.client, edge.http, lambda: pinned(key_list()),
-                    dataclasses.replace(SETTINGS, **changes), 5.0, lambda: NOW)
+    return Uploader(
+        journal,
+        edge.client,
+        edge.http,
+        lambda: pinned(key_list()),
+        dataclasses.replace(SETTINGS, **changes),
+        5.0,
+        lambda: NOW,
+    )
 
 
 def whole(fake: FakeControl, folder: Path) -> int:
     """How many records an auditor verifies in what the fake stored."""
-    segments = [StoredSegment(name, (folder / f"{name}.seal.json").read_bytes(), fake.stored[f"/put/lines/{name}"],
-                              fake.stored.get(f"/put/bodies/{name}")) for name in sorted(set(fake.seal_names))]
+    segments = [
+        StoredSegment(
+            name,
+            (folder / f"{name}.seal.json").read_bytes(),
+            fake.stored[f"/put/lines/{name}"],
+            fake.stored.get(f"/put/bodies/{name}"),
+        )
+        for name in sorted(set(fake.seal_names))
+    ]
     result = verify_source(EDGE, segments, Trust(pinned(key_list())))
     assert result.whole, result.flaw
     return result.records
@@ -101,6 +115,7 @@ def test_a_restart_at_any_step_ends_in_the_same_seals(tmp_path: Path, step: str,
 
 def test_a_restart_between_any_two_files_is_harmless(tmp_path: Path) -> None:
     """A crash after the seal was written and before the journal went, or with a half written file lying about."""
+
     async def play() -> None:
         async with recorded(tmp_path, FakeControl()) as (journal, edge):
             folder = tmp_path / "journal"
@@ -132,8 +147,11 @@ def test_a_forged_seal_is_refused_told_and_deletes_nothing(tmp_path: Path, forge
         async with recorded(tmp_path, FakeControl()) as (journal, edge):
             fake = edge.fake
             fake.seal_with = {"other key": "seal-other", "approval key": "approval"}.get(forgery, "seal")
-            change = {"other hash": {"last_hash": "0" * 64}, "other end": {"last_seq": 2},
-                      "other source": {"source": "edge-2", "segment": "edge-2-000000000001"}}.get(forgery, {})
+            change = {
+                "other hash": {"last_hash": "0" * 64},
+                "other end": {"last_seq": 2},
+                "other source": {"source": "edge-2", "segment": "edge-2-000000000001"},
+            }.get(forgery, {})
             fake.change_seal = lambda seal: dataclasses.replace(seal, **change)  # type: ignore[arg-type]
             with pytest.raises(Refused):
                 await uploader(journal, edge, keep_seconds=0).hand_over()
@@ -167,7 +185,9 @@ def test_what_is_old_enough_is_deleted_but_the_newest_seal_stays(tmp_path: Path)
             await uploader(journal, edge, keep_seconds=0).hand_over()
             left = list_segments(tmp_path / "journal", EDGE)
             assert [(one.id, sorted(one.parts)) for one in left] == [
-                (SEGMENTS[2], ["seal.json"]), ("edge-1-000000000010", ["journal.open"])]
+                (SEGMENTS[2], ["seal.json"]),
+                ("edge-1-000000000010", ["journal.open"]),
+            ]
 
     asyncio.run(play())
     assert scan(tmp_path / "journal", EDGE, pinned(key_list())).head.sequence == 10
@@ -207,9 +227,16 @@ def test_it_goes_on_by_itself_after_trouble_and_tells_what_will_not_pass(tmp_pat
                 return seal(one)  # type: ignore[arg-type]
 
             fake.change_seal = last  # type: ignore[assignment]
-            worker = Uploader(journal, edge.client, edge.http, lambda: pinned(key_list()),
-                              dataclasses.replace(SETTINGS, segment_seconds=1, retry_seconds=1), 5.0, lambda: NOW,
-                              told.append)
+            worker = Uploader(
+                journal,
+                edge.client,
+                edge.http,
+                lambda: pinned(key_list()),
+                dataclasses.replace(SETTINGS, segment_seconds=1, retry_seconds=1),
+                5.0,
+                lambda: NOW,
+                told.append,
+            )
             task = asyncio.create_task(worker.run())
             await asyncio.wait_for(done.wait(), 20)
             task.cancel()

@@ -14,8 +14,14 @@ from edge_agent.protocols.postgres.limits import WireLimits
 from twokeys.errors import InvalidInput
 
 LIMITS = WireLimits(query=2000, server_row=3000)
-STREAM = [encode.query(b"select 1"), encode.parse(b"a", b"select $1", (23,)), encode.SYNC_MESSAGE,
-          encode.bind(b"", b"a", (b"x" * 700, None)), encode.execute(b""), encode.SYNC_MESSAGE]
+STREAM = [
+    encode.query(b"select 1"),
+    encode.parse(b"a", b"select $1", (23,)),
+    encode.SYNC_MESSAGE,
+    encode.bind(b"", b"a", (b"x" * 700, None)),
+    encode.execute(b""),
+    encode.SYNC_MESSAGE,
+]
 
 
 def cut(splitter: Splitter, chunks: list[bytes]) -> list[bytes]:
@@ -44,10 +50,18 @@ def test_bodies_are_not_copied_when_a_chunk_is_whole() -> None:
     assert splitter.buffer is chunk
 
 
-@pytest.mark.parametrize(("length", "code"), [
-    (0, "bad_length"), (3, "bad_length"), (2001, "too_large"), (-1, "too_large"), (-(2**31), "too_large"),
-    (2**31, "too_large"), (2**32 - 1, "too_large"),
-])
+@pytest.mark.parametrize(
+    ("length", "code"),
+    [
+        (0, "bad_length"),
+        (3, "bad_length"),
+        (2001, "too_large"),
+        (-1, "too_large"),
+        (-(2**31), "too_large"),
+        (2**31, "too_large"),
+        (2**32 - 1, "too_large"),
+    ],
+)
 def test_w1_a_false_length_is_refused_before_its_body(length: int, code: str) -> None:
     for at in range(6):
         splitter, packet = Splitter(LIMITS.client_table), header(b"Q", length)
@@ -84,11 +98,15 @@ def test_a_limit_out_of_range_is_refused() -> None:
         WireLimits(bind=2**30)
 
 
-ROWS = st.lists(st.one_of(
-    st.binary(max_size=40).map(lambda body: encode.message(b"D", body)),
-    st.binary(max_size=40).map(lambda body: encode.message(b"d", body)),
-    st.just(encode.ready_for_query(ord("I"))), st.just(encode.command_complete(b"SELECT 1")),
-), max_size=12)
+ROWS = st.lists(
+    st.one_of(
+        st.binary(max_size=40).map(lambda body: encode.message(b"D", body)),
+        st.binary(max_size=40).map(lambda body: encode.message(b"d", body)),
+        st.just(encode.ready_for_query(ord("I"))),
+        st.just(encode.command_complete(b"SELECT 1")),
+    ),
+    max_size=12,
+)
 
 
 @given(messages=ROWS, sizes=st.lists(st.integers(0, 30), max_size=20))
@@ -109,7 +127,8 @@ def test_streamed_spans_lose_and_mix_nothing(messages: list[bytes], sizes: list[
     assert [part for kind, part in seen if kind in b"ZC"] == [part for part in messages if part[0] in b"ZC"]
     for streamed in b"Dd":
         assert b"".join(part for kind, part in seen if kind == streamed) == b"".join(
-            part for part in messages if part[0] == streamed)
+            part for part in messages if part[0] == streamed
+        )
     assert not splitter.mid_message
 
 

@@ -30,7 +30,9 @@ Reader = Callable[[bytes, int, int], Any]
 NAMES = st.binary(max_size=12).map(lambda name: name.replace(b"\0", b"_"))
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 READERS: dict[str, Reader] = {
-    name: reader for module in (messages, server) for name, reader in vars(module).items()
+    name: reader
+    for module in (messages, server)
+    for name, reader in vars(module).items()
     if name.startswith("read_") and name != "read_first" and reader.__module__ == module.__name__
 }
 
@@ -45,10 +47,16 @@ def test_parse_is_read_as_written(name: bytes, sql: bytes, types: list[int]) -> 
     assert read(messages.read_parse, encode.parse(name, sql, types)) == Parse(name, sql, tuple(types))
 
 
-@given(portal=NAMES, statement=NAMES, values=st.lists(st.none() | st.binary(max_size=9), max_size=4),
-       formats=st.lists(st.integers(0, 1), max_size=1), results=st.lists(st.integers(0, 1), max_size=4))
-def test_bind_is_read_as_written(portal: bytes, statement: bytes, values: list[bytes | None], formats: list[int],
-                                 results: list[int]) -> None:
+@given(
+    portal=NAMES,
+    statement=NAMES,
+    values=st.lists(st.none() | st.binary(max_size=9), max_size=4),
+    formats=st.lists(st.integers(0, 1), max_size=1),
+    results=st.lists(st.integers(0, 1), max_size=4),
+)
+def test_bind_is_read_as_written(
+    portal: bytes, statement: bytes, values: list[bytes | None], formats: list[int], results: list[int]
+) -> None:
     packet = encode.bind(portal, statement, values, formats, results)
     assert read(messages.read_bind, packet) == Bind(portal, statement, tuple(formats), tuple(values), tuple(results))
 
@@ -80,20 +88,33 @@ def test_server_messages_are_read_as_written() -> None:
     assert read(server.read_data_row, row) == (None, b"ab")
 
 
-@pytest.mark.parametrize(("tag", "rows"), [
-    (b"UPDATE 3", 3), (b"INSERT 0 12", 12), (b"BEGIN", None), (b"CREATE TABLE", None), (b"", None), (b"X -1", None),
-    (b"X " + b"9" * 21, None),
-])
+@pytest.mark.parametrize(
+    ("tag", "rows"),
+    [
+        (b"UPDATE 3", 3),
+        (b"INSERT 0 12", 12),
+        (b"BEGIN", None),
+        (b"CREATE TABLE", None),
+        (b"", None),
+        (b"X -1", None),
+        (b"X " + b"9" * 21, None),
+    ],
+)
 def test_rows_come_from_the_tag(tag: bytes, rows: int | None) -> None:
     assert server.rows_of_tag(tag) == rows
 
 
 SAMPLES = {
-    "read_query": encode.query(b"select 1"), "read_parse": encode.parse(b"a", b"b", (1, 2)),
-    "read_bind": encode.bind(b"p", b"s", (b"x", None), (0, 1), (1,)), "read_describe": encode.describe(b"S", b"a"),
-    "read_execute": encode.execute(b"p"), "read_empty": encode.SYNC_MESSAGE,
-    "read_parameter_status": encode.parameter_status("a", "b"), "read_ready": encode.ready_for_query(ord("I")),
-    "read_command_complete": encode.command_complete(b"BEGIN"), "read_fields": encode.error_response("42501", "no"),
+    "read_query": encode.query(b"select 1"),
+    "read_parse": encode.parse(b"a", b"b", (1, 2)),
+    "read_bind": encode.bind(b"p", b"s", (b"x", None), (0, 1), (1,)),
+    "read_describe": encode.describe(b"S", b"a"),
+    "read_execute": encode.execute(b"p"),
+    "read_empty": encode.SYNC_MESSAGE,
+    "read_parameter_status": encode.parameter_status("a", "b"),
+    "read_ready": encode.ready_for_query(ord("I")),
+    "read_command_complete": encode.command_complete(b"BEGIN"),
+    "read_fields": encode.error_response("42501", "no"),
     "read_negotiate": encode.negotiate_protocol_version(0, ["_pq_.a"]),
     "read_parameter_description": encode.message(b"t", struct.pack("!HII", 2, 23, 25)),
     "read_row_description": encode.message(b"T", struct.pack("!H", 1) + b"i\0" + bytes(18)),
@@ -134,12 +155,16 @@ def test_a_changed_byte_is_a_value_or_invalid_input(name: str, at: int, byte: in
         assert error.code == "malformed_message"
 
 
-@pytest.mark.parametrize("packet", [
-    encode.bind(b"", b"", (b"a", b"b", b"c"), (0, 1)), encode.bind(b"", b"", (), (2,)),
-    encode.message(b"B", b"\0\0" + struct.pack("!HHi", 0, 1, -2) + bytes(2)),
-    encode.message(b"B", b"\0\0" + struct.pack("!HHi", 0, 1, 2**31 - 1) + bytes(2)),
-    encode.message(b"B", b"\0\0" + struct.pack("!HH", 0, 65535) + bytes(200)),
-])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        encode.bind(b"", b"", (b"a", b"b", b"c"), (0, 1)),
+        encode.bind(b"", b"", (), (2,)),
+        encode.message(b"B", b"\0\0" + struct.pack("!HHi", 0, 1, -2) + bytes(2)),
+        encode.message(b"B", b"\0\0" + struct.pack("!HHi", 0, 1, 2**31 - 1) + bytes(2)),
+        encode.message(b"B", b"\0\0" + struct.pack("!HH", 0, 65535) + bytes(200)),
+    ],
+)
 def test_w1_a_bind_with_false_counts_is_refused(packet: bytes) -> None:
     with pytest.raises(InvalidInput):
         read(messages.read_bind, packet)
@@ -179,24 +204,35 @@ def test_the_other_first_packets_are_read() -> None:
     assert read_first(struct.pack("!II", 10, 2 << 16) + b"xy") == StartupMessage(2, 0, {})
 
 
-@pytest.mark.parametrize("packet", [
-    b"", struct.pack("!I", 4), struct.pack("!II", 9, messages.SSL_REQUEST) + b"\0",
-    struct.pack("!II", 9, messages.GSSENC_REQUEST) + b"\0", encode.cancel_request(7, b"abc"),
-    encode.cancel_request(7, b"k" * 257), struct.pack("!II", 8, messages.PROTOCOL_3_0),
-    struct.pack("!II", 14, messages.PROTOCOL_3_0) + b"user\0\0",
-    struct.pack("!II", 13, messages.PROTOCOL_3_0) + b"a\0b\0c",
-    struct.pack("!II", 12, messages.PROTOCOL_3_0) + b"\0a\0\0",
-    struct.pack("!II", 17, messages.PROTOCOL_3_0) + b"a\0b\0a\0c\0\0",
-    struct.pack("!II", 13, messages.PROTOCOL_3_0) + b"a\0\xff\0\0",
-    struct.pack("!II", 14, messages.PROTOCOL_3_0) + b"a\0b\0\0x",
-])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        struct.pack("!I", 4),
+        struct.pack("!II", 9, messages.SSL_REQUEST) + b"\0",
+        struct.pack("!II", 9, messages.GSSENC_REQUEST) + b"\0",
+        encode.cancel_request(7, b"abc"),
+        encode.cancel_request(7, b"k" * 257),
+        struct.pack("!II", 8, messages.PROTOCOL_3_0),
+        struct.pack("!II", 14, messages.PROTOCOL_3_0) + b"user\0\0",
+        struct.pack("!II", 13, messages.PROTOCOL_3_0) + b"a\0b\0c",
+        struct.pack("!II", 12, messages.PROTOCOL_3_0) + b"\0a\0\0",
+        struct.pack("!II", 17, messages.PROTOCOL_3_0) + b"a\0b\0a\0c\0\0",
+        struct.pack("!II", 13, messages.PROTOCOL_3_0) + b"a\0\xff\0\0",
+        struct.pack("!II", 14, messages.PROTOCOL_3_0) + b"a\0b\0\0x",
+    ],
+)
 def test_w1_a_malformed_start_is_refused(packet: bytes) -> None:
     with pytest.raises(InvalidInput):
         read_first(packet)
 
 
-@given(body=st.binary(max_size=60), code=st.sampled_from([
-    messages.PROTOCOL_3_0, messages.PROTOCOL_3_2, messages.SSL_REQUEST, messages.CANCEL_REQUEST, 2 << 16, 0]))
+@given(
+    body=st.binary(max_size=60),
+    code=st.sampled_from(
+        [messages.PROTOCOL_3_0, messages.PROTOCOL_3_2, messages.SSL_REQUEST, messages.CANCEL_REQUEST, 2 << 16, 0]
+    ),
+)
 def test_any_first_packet_is_a_value_or_invalid_input(body: bytes, code: int) -> None:
     try:
         read_first(struct.pack("!II", 8 + len(body), code) + body)

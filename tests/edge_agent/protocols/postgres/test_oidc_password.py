@@ -25,27 +25,47 @@ SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 EC = ec.generate_private_key(ec.SECP256R1())
 EC384 = ec.generate_private_key(ec.SECP384R1())
 ED = ed25519.Ed25519PrivateKey.generate()
-JWKS: dict[str, Any] = {"keys": [
-    {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa", "use": "sig"},
-    {**ECAlgorithm.to_jwk(EC.public_key(), as_dict=True), "kid": "ec", "alg": "ES256"},
-    {**OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True), "kid": "ed"},
-    {**RSAAlgorithm.to_jwk(SMALL.public_key(), as_dict=True), "kid": "small"},
-    {**ECAlgorithm.to_jwk(EC384.public_key(), as_dict=True), "kid": "ec384"},
-    {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "enc", "use": "enc"},
-    {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rs512", "alg": "RS512"},
-    {"kty": "oct", "k": "c2VjcmV0", "kid": "oct"}, {"kty": "new"}, "no key",
-]}
+JWKS: dict[str, Any] = {
+    "keys": [
+        {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rsa", "use": "sig"},
+        {**ECAlgorithm.to_jwk(EC.public_key(), as_dict=True), "kid": "ec", "alg": "ES256"},
+        {**OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True), "kid": "ed"},
+        {**RSAAlgorithm.to_jwk(SMALL.public_key(), as_dict=True), "kid": "small"},
+        {**ECAlgorithm.to_jwk(EC384.public_key(), as_dict=True), "kid": "ec384"},
+        {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "enc", "use": "enc"},
+        {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "rs512", "alg": "RS512"},
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "oct"},
+        {"kty": "new"},
+        "no key",
+    ]
+}
 KEYS = IssuerKeys.from_jwks(ISSUER, JWKS, sponsor_claim="twokeys_sponsor", groups_claim="groups")
-CLAIMS: dict[str, Any] = {"iss": ISSUER, "sub": "ci-deploy", "aud": "twokeys:edge:prod-db", "exp": NOW + 300,
-                          "iat": NOW - 5, "nbf": NOW - 5, "twokeys_sponsor": "ann", "groups": ["staff", "deploy"]}
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "sub": "ci-deploy",
+    "aud": "twokeys:edge:prod-db",
+    "exp": NOW + 300,
+    "iat": NOW - 5,
+    "nbf": NOW - 5,
+    "twokeys_sponsor": "ann",
+    "groups": ["staff", "deploy"],
+}
 
 
-def token(changes: dict[str, Any] | None = None, *, kid: str | None = "rsa", alg: str = "RS256", key: Any = RSA,
-          without: str = "", headers: dict[str, Any] | None = None) -> str:
+def token(
+    changes: dict[str, Any] | None = None,
+    *,
+    kid: str | None = "rsa",
+    alg: str = "RS256",
+    key: Any = RSA,
+    without: str = "",
+    headers: dict[str, Any] | None = None,
+) -> str:
     claims = {name: value for name, value in {**CLAIMS, **(changes or {})}.items() if name != without}
     # Encoded by hand where the library would refuse to make it.
-    return jwt.PyJWS().encode(json.dumps(claims).encode(), key, alg,
-                              headers={**({"kid": kid} if kid else {}), **(headers or {})})
+    return jwt.PyJWS().encode(
+        json.dumps(claims).encode(), key, alg, headers={**({"kid": kid} if kid else {}), **(headers or {})}
+    )
 
 
 def refusal(text: str, *, target: str = "prod-db", now: int = NOW, issuers: tuple[IssuerKeys, ...] = (KEYS,)) -> str:
@@ -73,10 +93,23 @@ def test_sponsor_and_groups_are_believed_only_when_configured() -> None:
     assert (identity.sponsor, identity.groups) == ("", ())
 
 
-@pytest.mark.parametrize("audience", [
-    "twokeys:edge:other-db", "twokeys:edge:", "twokeys", "prod-db", ["twokeys:edge:prod-db", "other"], [], "",
-    ["twokeys:edge:prod-db", "twokeys:edge:prod-db"], "twokeys:edge:prod-db ", {"twokeys:edge:prod-db": 1}, 7, None,
-])
+@pytest.mark.parametrize(
+    "audience",
+    [
+        "twokeys:edge:other-db",
+        "twokeys:edge:",
+        "twokeys",
+        "prod-db",
+        ["twokeys:edge:prod-db", "other"],
+        [],
+        "",
+        ["twokeys:edge:prod-db", "twokeys:edge:prod-db"],
+        "twokeys:edge:prod-db ",
+        {"twokeys:edge:prod-db": 1},
+        7,
+        None,
+    ],
+)
 def test_a5_a_token_for_another_audience_is_refused(audience: Any) -> None:
     assert refusal(token({"aud": audience})) in ("foreign_audience", "bad_token")
 
@@ -85,18 +118,35 @@ def test_the_audience_may_be_a_list_of_one() -> None:
     verify_token(token({"aud": ["twokeys:edge:prod-db"]}), [KEYS], "prod-db", NOW)
 
 
-@pytest.mark.parametrize(("changes", "code"), [
-    ({"exp": NOW - LEEWAY_SECONDS}, "expired_token"), ({"iat": NOW + LEEWAY_SECONDS + 1}, "early_token"),
-    ({"nbf": NOW + LEEWAY_SECONDS + 1}, "early_token"), ({"iat": NOW - 90_000}, "long_lived_token"),
-    ({"exp": NOW - 6, "iat": NOW - 5}, "long_lived_token"), ({"exp": "soon"}, "bad_time"), ({"exp": True}, "bad_time"),
-    ({"exp": float("nan")}, "bad_time"), ({"exp": float("inf")}, "bad_time"), ({"iat": -1}, "bad_time"),
-    ({"nbf": None}, "bad_time"), ({"exp": 10**30}, "bad_time"), ({"iss": "https://other.example"}, "foreign_issuer"),
-    ({"iss": ISSUER + "/"}, "foreign_issuer"), ({"iss": [ISSUER]}, "foreign_issuer"),
-    ({"sub": "a b"}, "invalidinput"), ({"sub": ""}, "invalidinput"), ({"sub": 7}, "bad_token"),
-    ({"twokeys_sponsor": ["ann"]}, "bad_claims"), ({"twokeys_sponsor": "a b"}, "invalidinput"),
-    ({"groups": "staff"}, "bad_claims"), ({"groups": [1]}, "bad_claims"), ({"groups": ["x" * 129]}, "bad_claims"),
-    ({"groups": [str(i) for i in range(201)]}, "bad_claims"),
-])
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"exp": NOW - LEEWAY_SECONDS}, "expired_token"),
+        ({"iat": NOW + LEEWAY_SECONDS + 1}, "early_token"),
+        ({"nbf": NOW + LEEWAY_SECONDS + 1}, "early_token"),
+        ({"iat": NOW - 90_000}, "long_lived_token"),
+        ({"exp": NOW - 6, "iat": NOW - 5}, "long_lived_token"),
+        ({"exp": "soon"}, "bad_time"),
+        ({"exp": True}, "bad_time"),
+        ({"exp": float("nan")}, "bad_time"),
+        ({"exp": float("inf")}, "bad_time"),
+        ({"iat": -1}, "bad_time"),
+        ({"nbf": None}, "bad_time"),
+        ({"exp": 10**30}, "bad_time"),
+        ({"iss": "https://other.example"}, "foreign_issuer"),
+        ({"iss": ISSUER + "/"}, "foreign_issuer"),
+        ({"iss": [ISSUER]}, "foreign_issuer"),
+        ({"sub": "a b"}, "invalidinput"),
+        ({"sub": ""}, "invalidinput"),
+        ({"sub": 7}, "bad_token"),
+        ({"twokeys_sponsor": ["ann"]}, "bad_claims"),
+        ({"twokeys_sponsor": "a b"}, "invalidinput"),
+        ({"groups": "staff"}, "bad_claims"),
+        ({"groups": [1]}, "bad_claims"),
+        ({"groups": ["x" * 129]}, "bad_claims"),
+        ({"groups": [str(i) for i in range(201)]}, "bad_claims"),
+    ],
+)
 def test_a5_a_claim_out_of_order_is_refused(changes: dict[str, Any], code: str) -> None:
     assert refusal(token(changes)) == code
 
@@ -124,23 +174,44 @@ def forged(header: dict[str, Any], signature: bytes = b"") -> str:
     return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
-@pytest.mark.parametrize("text", [
-    forged({"alg": "none", "kid": "rsa"}), forged({"alg": "None"}),
-    forged({"alg": "HS256", "kid": "rsa"}, public_pem()),
-    forged({"alg": "RS256", "kid": "rsa"}, b"x" * 256), forged({"alg": "HS256", "kid": "oct"}, b"x" * 32),
-    token(kid="ec"), token(kid="unknown"), token(kid=None), token(kid="small"), token(kid="enc"),
-    token(kid="rs512", alg="RS512"), token(kid="rsa", alg="RS512"), token(kid="rsa", alg="PS256"),
-    token(kid="ec384", alg="ES384", key=EC384), token(headers={"crit": ["b64"], "b64": False}),
-    token(headers={"crit": ["exp"]}), forged({"alg": "RS256", "kid": ["rsa"]}), forged({"alg": "RS256", "kid": {}}),
-    token() + "x", token()[:-8], "", "a.b.c", "..", "x" * 8193, token() + "\N{KEY}",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        forged({"alg": "none", "kid": "rsa"}),
+        forged({"alg": "None"}),
+        forged({"alg": "HS256", "kid": "rsa"}, public_pem()),
+        forged({"alg": "RS256", "kid": "rsa"}, b"x" * 256),
+        forged({"alg": "HS256", "kid": "oct"}, b"x" * 32),
+        token(kid="ec"),
+        token(kid="unknown"),
+        token(kid=None),
+        token(kid="small"),
+        token(kid="enc"),
+        token(kid="rs512", alg="RS512"),
+        token(kid="rsa", alg="RS512"),
+        token(kid="rsa", alg="PS256"),
+        token(kid="ec384", alg="ES384", key=EC384),
+        token(headers={"crit": ["b64"], "b64": False}),
+        token(headers={"crit": ["exp"]}),
+        forged({"alg": "RS256", "kid": ["rsa"]}),
+        forged({"alg": "RS256", "kid": {}}),
+        token() + "x",
+        token()[:-8],
+        "",
+        "a.b.c",
+        "..",
+        "x" * 8193,
+        token() + "\N{KEY}",
+    ],
+)
 def test_a_forged_token_is_refused(text: str) -> None:
     refusal(text)
 
 
 def test_another_issuers_key_does_not_count() -> None:
-    other = IssuerKeys.from_jwks("https://other.example", {"keys": [
-        {**OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True), "kid": "ed"}]})
+    other = IssuerKeys.from_jwks(
+        "https://other.example", {"keys": [{**OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True), "kid": "ed"}]}
+    )
     only_rsa = IssuerKeys.from_jwks(ISSUER, {"keys": JWKS["keys"][:1]})
     assert refusal(token(kid="ed", alg="EdDSA", key=ED), issuers=(other, only_rsa)) == "foreign_key"
 
@@ -149,12 +220,21 @@ def test_no_issuer_means_no_token() -> None:
     assert refusal(token(), issuers=()) == "foreign_issuer"
 
 
-@pytest.mark.parametrize("jwks", [
-    {}, {"keys": {}}, {"keys": []}, {"keys": JWKS["keys"][3:]}, {"keys": JWKS["keys"][:1] * 2},
-    {"keys": JWKS["keys"][:1] * 51}, {"keys": [{**JWKS["keys"][0], "kid": 7}]},
-    {"keys": [{**JWKS["keys"][0], "key_ops": 7}]}, {"keys": [{**JWKS["keys"][0], "key_ops": ["sign"]}]},
-    {"keys": [{**JWKS["keys"][0], "n": 7}]},
-])
+@pytest.mark.parametrize(
+    "jwks",
+    [
+        {},
+        {"keys": {}},
+        {"keys": []},
+        {"keys": JWKS["keys"][3:]},
+        {"keys": JWKS["keys"][:1] * 2},
+        {"keys": JWKS["keys"][:1] * 51},
+        {"keys": [{**JWKS["keys"][0], "kid": 7}]},
+        {"keys": [{**JWKS["keys"][0], "key_ops": 7}]},
+        {"keys": [{**JWKS["keys"][0], "key_ops": ["sign"]}]},
+        {"keys": [{**JWKS["keys"][0], "n": 7}]},
+    ],
+)
 def test_keys_that_can_not_be_used_are_refused(jwks: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         IssuerKeys.from_jwks(ISSUER, jwks)

@@ -9,13 +9,26 @@ from twokeys.errors import InvalidInput, Refused
 
 
 def test_what_clients_send_passes_in_canonical_spelling() -> None:
-    asked = requested({
-        "user": "ann", "database": "shop", "client_encoding": "'utf-8'", "datestyle": "ISO", "TIMEZONE": "UTC",
-        "extra_float_digits": "2", "application_name": "psql", "options": " ", "standard_conforming_strings": "on",
-    })
+    asked = requested(
+        {
+            "user": "ann",
+            "database": "shop",
+            "client_encoding": "'utf-8'",
+            "datestyle": "ISO",
+            "TIMEZONE": "UTC",
+            "extra_float_digits": "2",
+            "application_name": "psql",
+            "options": " ",
+            "standard_conforming_strings": "on",
+        }
+    )
     assert (asked.user, asked.database, asked.protocol_options) == ("ann", "shop", ())
-    assert asked.settings == {"DateStyle": "ISO", "TimeZone": "UTC", "extra_float_digits": "2",
-                              "application_name": "psql"}
+    assert asked.settings == {
+        "DateStyle": "ISO",
+        "TimeZone": "UTC",
+        "extra_float_digits": "2",
+        "application_name": "psql",
+    }
 
 
 @pytest.mark.parametrize(("default", "database"), [("", "ann"), ("shop", "shop")])
@@ -24,23 +37,50 @@ def test_a_database_that_is_not_named(default: str, database: str) -> None:
     assert requested({"user": "ann", "database": ""}, default).database == database
 
 
-@pytest.mark.parametrize("name", [
-    "default_transaction_read_only", "Default_Transaction_Read_Only", "transaction_read_only", "search_path", "role",
-    "session_authorization", "session_replication_role", "session_preload_libraries", "local_preload_libraries",
-    "row_security", "check_function_bodies", "backslash_quote", "User", "DATABASE", "x.y", "", "unknown",
-    "options\u0131", "dynamic_library_path", "lo_compat_privileges", "default_transaction_isolation",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "default_transaction_read_only",
+        "Default_Transaction_Read_Only",
+        "transaction_read_only",
+        "search_path",
+        "role",
+        "session_authorization",
+        "session_replication_role",
+        "session_preload_libraries",
+        "local_preload_libraries",
+        "row_security",
+        "check_function_bodies",
+        "backslash_quote",
+        "User",
+        "DATABASE",
+        "x.y",
+        "",
+        "unknown",
+        "options\u0131",
+        "dynamic_library_path",
+        "lo_compat_privileges",
+        "default_transaction_isolation",
+    ],
+)
 def test_p7_a_setting_that_is_not_listed_is_refused(name: str) -> None:
     with pytest.raises(Refused) as caught:
         requested({"user": "ann", name: "on"})
     assert (caught.value.code, repr(name) in caught.value.happened) == ("parameter", True)
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("options", "-c default_transaction_read_only=off"), ("OPTIONS", "-crole=x"), ("client_encoding", "GBK"),
-    ("client_encoding", "LATIN1"), ("Client_Encoding", "SQL_ASCII"), ("client_encoding", ""),
-    ("standard_conforming_strings", "off"),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("options", "-c default_transaction_read_only=off"),
+        ("OPTIONS", "-crole=x"),
+        ("client_encoding", "GBK"),
+        ("client_encoding", "LATIN1"),
+        ("Client_Encoding", "SQL_ASCII"),
+        ("client_encoding", ""),
+        ("standard_conforming_strings", "off"),
+    ],
+)
 def test_p7_a_value_that_changes_meaning_is_refused(name: str, value: str) -> None:
     with pytest.raises(Refused):
         requested({"user": "ann", name: value})
@@ -54,11 +94,19 @@ def test_w2_replication_is_refused_in_any_spelling(name: str, value: str) -> Non
     assert caught.value.code == "replication"
 
 
-@pytest.mark.parametrize("parameters", [
-    {}, {"user": ""}, {"database": "shop"}, {"user": "a" * 64}, {"user": "ann", "database": "é" * 32},
-    {"user": "ann", "application_name": "x" * 257}, {"user": "ann", "DateStyle": "ISO", "datestyle": "German"},
-    {"user": "ann"} | {f"_pq_.{i}": "" for i in range(MAX_PARAMETERS)},
-])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"user": ""},
+        {"database": "shop"},
+        {"user": "a" * 64},
+        {"user": "ann", "database": "é" * 32},
+        {"user": "ann", "application_name": "x" * 257},
+        {"user": "ann", "DateStyle": "ISO", "datestyle": "German"},
+        {"user": "ann"} | {f"_pq_.{i}": "" for i in range(MAX_PARAMETERS)},
+    ],
+)
 def test_what_is_malformed_is_refused(parameters: dict[str, str]) -> None:
     with pytest.raises(InvalidInput):
         requested(parameters)

@@ -29,26 +29,35 @@ def server(binding: bytes | None = None, *, genuine: bool = True) -> ScramServer
     return ScramServer(VERIFIER, genuine=genuine, nonce=OURS, binding=binding)
 
 
-def client(password: str = "pencil", offered: tuple[str, ...] = (PLAIN,), binding: bytes | None = None,
-           encrypted: bool = False) -> ScramClient:
+def client(
+    password: str = "pencil", offered: tuple[str, ...] = (PLAIN,), binding: bytes | None = None, encrypted: bool = False
+) -> ScramClient:
     return ScramClient(password, nonce=THEIRS, offered=offered, binding=binding, encrypted=encrypted)
 
 
 def test_the_transcript_of_rfc_7677_section_3() -> None:
     side = ScramServer(VERIFIER, genuine=True, nonce=RFC_NONCE, binding=None)
     assert side.start(PLAIN, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO") == (
-        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")
-    final = (b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
-             b"p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
+        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+    )
+    final = (
+        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+    )
     assert side.finish(final) == b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
 
-@pytest.mark.parametrize(("server_binding", "client_binding", "offered", "mechanism"), [
-    (None, None, (PLAIN,), PLAIN), (BINDING, BINDING, (PLUS, PLAIN), PLUS), (BINDING, None, (PLUS, PLAIN), PLAIN),
-    (None, BINDING, (PLAIN,), PLAIN),
-])
-def test_both_sides_agree(server_binding: bytes | None, client_binding: bytes | None, offered: tuple[str, ...],
-                          mechanism: str) -> None:
+@pytest.mark.parametrize(
+    ("server_binding", "client_binding", "offered", "mechanism"),
+    [
+        (None, None, (PLAIN,), PLAIN),
+        (BINDING, BINDING, (PLUS, PLAIN), PLUS),
+        (BINDING, None, (PLUS, PLAIN), PLAIN),
+        (None, BINDING, (PLAIN,), PLAIN),
+    ],
+)
+def test_both_sides_agree(
+    server_binding: bytes | None, client_binding: bytes | None, offered: tuple[str, ...], mechanism: str
+) -> None:
     ours, theirs = server(server_binding), client(offered=offered, binding=client_binding, encrypted=True)
     assert theirs.mechanism == mechanism
     theirs.verify(ours.finish(theirs.final(ours.start(theirs.mechanism, theirs.first()))))
@@ -81,15 +90,30 @@ def test_w1_another_certificate_breaks_the_binding() -> None:
         ours.finish(theirs.final(ours.start(PLUS, theirs.first())))
 
 
-@pytest.mark.parametrize(("binding", "mechanism", "first"), [
-    (BINDING, PLAIN, b"y,,n=,r=abc"), (BINDING, PLAIN, b"p=tls-server-end-point,,n=,r=abc"),
-    (BINDING, PLUS, b"n,,n=,r=abc"), (BINDING, PLUS, b"y,,n=,r=abc"), (BINDING, PLUS, b"p=tls-unique,,n=,r=abc"),
-    (None, PLUS, b"p=tls-server-end-point,,n=,r=abc"), (None, PLAIN, b"p=tls-server-end-point,,n=,r=abc"),
-    (None, "SCRAM-SHA-1", b"n,,n=,r=abc"), (None, PLAIN, b"n,a=admin,n=,r=abc"), (None, PLAIN, b"n,,m=x,n=,r=abc"),
-    (None, PLAIN, b"n,,n=,r="), (None, PLAIN, b"n,,n=,r=a b"), (None, PLAIN, b"n,,n=a=b,r=abc"), (None, PLAIN, b""),
-    (None, PLAIN, b"n,,n=,r=abc\0"), (None, PLAIN, b"n,,n=\xff,r=abc"), (None, PLAIN, b"n,,n=,r=" + b"a" * 5000),
-    (None, PLAIN, b"n,,n=" + b"a" * 4000 + b"=,r=a"), (None, PLAIN, b"n,,n=,r=abc\n"),
-])
+@pytest.mark.parametrize(
+    ("binding", "mechanism", "first"),
+    [
+        (BINDING, PLAIN, b"y,,n=,r=abc"),
+        (BINDING, PLAIN, b"p=tls-server-end-point,,n=,r=abc"),
+        (BINDING, PLUS, b"n,,n=,r=abc"),
+        (BINDING, PLUS, b"y,,n=,r=abc"),
+        (BINDING, PLUS, b"p=tls-unique,,n=,r=abc"),
+        (None, PLUS, b"p=tls-server-end-point,,n=,r=abc"),
+        (None, PLAIN, b"p=tls-server-end-point,,n=,r=abc"),
+        (None, "SCRAM-SHA-1", b"n,,n=,r=abc"),
+        (None, PLAIN, b"n,a=admin,n=,r=abc"),
+        (None, PLAIN, b"n,,m=x,n=,r=abc"),
+        (None, PLAIN, b"n,,n=,r="),
+        (None, PLAIN, b"n,,n=,r=a b"),
+        (None, PLAIN, b"n,,n=a=b,r=abc"),
+        (None, PLAIN, b""),
+        (None, PLAIN, b"n,,n=,r=abc\0"),
+        (None, PLAIN, b"n,,n=\xff,r=abc"),
+        (None, PLAIN, b"n,,n=,r=" + b"a" * 5000),
+        (None, PLAIN, b"n,,n=" + b"a" * 4000 + b"=,r=a"),
+        (None, PLAIN, b"n,,n=,r=abc\n"),
+    ],
+)
 def test_a_first_message_that_does_not_fit_is_refused(binding: bytes | None, mechanism: str, first: bytes) -> None:
     with pytest.raises(InvalidInput):
         server(binding).start(mechanism, first)
@@ -128,22 +152,39 @@ def test_any_bytes_are_refused_with_the_few_errors(data: bytes) -> None:
         ours.finish(data)
 
 
-@pytest.mark.parametrize(("offered", "encrypted", "code"), [
-    ((), True, "no_scram"), (("SCRAM-SHA-1",), True, "no_scram"), ((PLUS,), True, "no_scram"),
-    ((PLUS, PLAIN), False, "stripped_tls"),
-])
+@pytest.mark.parametrize(
+    ("offered", "encrypted", "code"),
+    [
+        ((), True, "no_scram"),
+        (("SCRAM-SHA-1",), True, "no_scram"),
+        ((PLUS,), True, "no_scram"),
+        ((PLUS, PLAIN), False, "stripped_tls"),
+    ],
+)
 def test_a_client_refuses_what_it_can_not_trust(offered: tuple[str, ...], encrypted: bool, code: str) -> None:
     with pytest.raises(Refused) as caught:
         client(offered=offered, encrypted=encrypted)
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("first", [
-    f"r={THEIRS},s=QUJD,i=4096", "r=other,s=QUJD,i=4096", f"r={THEIRS}x,s=QUJD,i=4095", f"r={THEIRS}x,s=QUJD,i=1000001",
-    f"r={THEIRS}x,s=QUJD,i=0", f"r={THEIRS}x,s=,i=4096", f"r={THEIRS}x,s=QUI,i=4096", f"r={THEIRS}x,s=QUJ=,i=4096",
-    f"m=x,r={THEIRS}x,s=QUJD,i=4096", f"r={THEIRS}x,i=4096", "", "e=other-error",
-    f"r={THEIRS}x,s={b64encode(bytes(66)).decode()},i=4096",
-])
+@pytest.mark.parametrize(
+    "first",
+    [
+        f"r={THEIRS},s=QUJD,i=4096",
+        "r=other,s=QUJD,i=4096",
+        f"r={THEIRS}x,s=QUJD,i=4095",
+        f"r={THEIRS}x,s=QUJD,i=1000001",
+        f"r={THEIRS}x,s=QUJD,i=0",
+        f"r={THEIRS}x,s=,i=4096",
+        f"r={THEIRS}x,s=QUI,i=4096",
+        f"r={THEIRS}x,s=QUJ=,i=4096",
+        f"m=x,r={THEIRS}x,s=QUJD,i=4096",
+        f"r={THEIRS}x,i=4096",
+        "",
+        "e=other-error",
+        f"r={THEIRS}x,s={b64encode(bytes(66)).decode()},i=4096",
+    ],
+)
 def test_a_client_refuses_a_false_challenge(first: str) -> None:
     with pytest.raises(InvalidInput):
         client().final(first.encode())

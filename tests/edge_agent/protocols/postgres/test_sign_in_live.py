@@ -43,8 +43,9 @@ def nonce() -> str:
 
 
 @contextmanager
-def signed_in(rules: UpstreamRules, port: int, database: str, **settings: str) -> Iterator[
-        tuple[socket.socket, UpstreamReady]]:
+def signed_in(
+    rules: UpstreamRules, port: int, database: str, **settings: str
+) -> Iterator[tuple[socket.socket, UpstreamReady]]:
     core = UpstreamLogin(rules, nonce=nonce(), database=database, settings=settings)
     with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
         core.begin()
@@ -72,8 +73,9 @@ def rules_for(real: RealPostgres) -> UpstreamRules:
 
 def test_our_client_signs_in_read_only(any_postgres: RealPostgres) -> None:
     rules = rules_for(any_postgres)
-    with signed_in(rules, any_postgres.port, any_postgres.database, application_name="a test",
-                   DateStyle="ISO, MDY") as (connection, ready):
+    with signed_in(
+        rules, any_postgres.port, any_postgres.database, application_name="a test", DateStyle="ISO, MDY"
+    ) as (connection, ready):
         assert ready.parameters["default_transaction_read_only"] == "on"
         assert ready.parameters["application_name"] == "a test"
         assert len(ready.key.key) == 4
@@ -136,17 +138,24 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
-    made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-            .sign(key, hashes.SHA256()))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
     folder = tmp_path_factory.mktemp("certificate")
     pem, private = folder / "server.pem", folder / "server.key"
     pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                          serialization.NoEncryption()))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem, private)
     context.set_alpn_protocols(["postgresql"])
@@ -174,9 +183,12 @@ def attend(accepted: socket.socket, rules: StartupRules, context: ssl.SSLContext
                 case StartTls():
                     connection = start_tls()
                 case Authenticated():
-                    connection.sendall(encode.parameter_status("server_version", "18.6")
-                                       + encode.parameter_status("client_encoding", "UTF8")
-                                       + encode.backend_key_data(1, b"abcd") + encode.ready_for_query(ord("I")))
+                    connection.sendall(
+                        encode.parameter_status("server_version", "18.6")
+                        + encode.parameter_status("client_encoding", "UTF8")
+                        + encode.backend_key_data(1, b"abcd")
+                        + encode.ready_for_query(ord("I"))
+                    )
                     connection.recv(65536)
                     return step
                 case Cancel() | Ended():
@@ -184,8 +196,9 @@ def attend(accepted: socket.socket, rules: StartupRules, context: ssl.SSLContext
 
 
 @contextmanager
-def our_server(rules: StartupRules, context: ssl.SSLContext | None = None) -> Iterator[
-        tuple[int, Callable[[], list[Step]]]]:
+def our_server(
+    rules: StartupRules, context: ssl.SSLContext | None = None
+) -> Iterator[tuple[int, Callable[[], list[Step]]]]:
     """A server for one client; the second value waits for it and tells how it ended."""
     steps: list[Step] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -235,18 +248,24 @@ def test_libpq_sends_a_token_as_password(certificate: Certificate) -> None:
     password = token({"exp": now + 300, "iat": now - 5, "nbf": now - 5})
     rules = StartupRules("prod-db", tls=True, mock_secret=bytes(32), binding=end_point(certificate.der))
     with our_server(rules, certificate.context) as (port, ended):
-        psycopg.connect(host="127.0.0.1", port=port, user="ci-deploy", dbname="shop", password=password,
-                        sslmode="require").close()
+        psycopg.connect(
+            host="127.0.0.1", port=port, user="ci-deploy", dbname="shop", password=password, sslmode="require"
+        ).close()
         [step] = ended()
     assert isinstance(step, Authenticated)
     assert (step.caller.id, step.expires_at) == ("ci-deploy", now + 300)
 
 
-@pytest.mark.parametrize(("extra", "code"), [
-    ("password=wrong", "bad_credential"), ("password=pencil user=eve", "bad_credential"),
-    ("password=pencil options='-c role=x'", "parameter"), ("password=pencil replication=database", "replication"),
-    ("password=pencil client_encoding=LATIN1", "parameter"),
-])
+@pytest.mark.parametrize(
+    ("extra", "code"),
+    [
+        ("password=wrong", "bad_credential"),
+        ("password=pencil user=eve", "bad_credential"),
+        ("password=pencil options='-c role=x'", "parameter"),
+        ("password=pencil replication=database", "replication"),
+        ("password=pencil client_encoding=LATIN1", "parameter"),
+    ],
+)
 def test_libpq_is_told_why_it_is_refused(extra: str, code: str) -> None:
     user = "" if "user=" in extra else "user=ann"
     with our_server(StartupRules("prod-db", tls=False, mock_secret=bytes(32))) as (port, ended):

@@ -47,9 +47,13 @@ VERIFIER = verifier_of("pencil", bytes(16))
 class Users:
     """A directory that is a dictionary."""
 
-    known: dict[str, ScramUser | OidcUser] = field(default_factory=lambda: {
-        "ann": ScramUser(VERIFIER, ANN), "ci-deploy": OidcUser([IssuerKeys.from_jwks("https://issuer.example", JWKS)]),
-        "rob": OidcUser([IssuerKeys.from_jwks("https://issuer.example", JWKS)], Caller("rob", CallerKind.PERSON))})
+    known: dict[str, ScramUser | OidcUser] = field(
+        default_factory=lambda: {
+            "ann": ScramUser(VERIFIER, ANN),
+            "ci-deploy": OidcUser([IssuerKeys.from_jwks("https://issuer.example", JWKS)]),
+            "rob": OidcUser([IssuerKeys.from_jwks("https://issuer.example", JWKS)], Caller("rob", CallerKind.PERSON)),
+        }
+    )
 
     def lookup(self, user: str) -> ScramUser | OidcUser | None:
         return self.known.get(user)
@@ -81,15 +85,26 @@ def password_of(text: str) -> bytes:
     return encode.message(b"p", encode.text(text))
 
 
-def sign_in(core: Startup, user: str = "ann", password: str = "pencil", *, binding: bytes | None = None,
-            feed: Callable[[bytes], Step | None] | None = None) -> Step | None:
+def sign_in(
+    core: Startup,
+    user: str = "ann",
+    password: str = "pencil",
+    *,
+    binding: bytes | None = None,
+    feed: Callable[[bytes], Step | None] | None = None,
+) -> Step | None:
     """Play a client through SCRAM, from the StartupMessage on."""
     push = feed or (lambda data: core.feed(data, NOW))
     assert push(hello(user)) is None
     asked = answers(core)[-1]
     offered = server.read_authentication(asked, 0, len(asked)).rest.split(b"\0")[:-2]
-    client = ScramClient(password, nonce="client-nonce-0123456789", offered=[name.decode() for name in offered],
-                         binding=binding, encrypted=binding is not None)
+    client = ScramClient(
+        password,
+        nonce="client-nonce-0123456789",
+        offered=[name.decode() for name in offered],
+        binding=binding,
+        encrypted=binding is not None,
+    )
     assert push(encode.sasl_initial_response(client.mechanism, client.first())) is None
     challenge = answers(core)[0]
     return push(encode.sasl_response(client.final(challenge[9:])))
@@ -137,8 +152,9 @@ def test_a_start_is_the_same_when_split_at_every_byte() -> None:
     packet = hello(database="shop", DateStyle="ISO", client_encoding="UTF8")
     for at in range(len(packet) + 1):
         core = startup(PLAIN_RULES)
-        steps = [core.feed(packet[:at], NOW), core.feed(packet[at:], NOW)] if at < len(packet) else [
-            core.feed(packet, NOW)]
+        steps = (
+            [core.feed(packet[:at], NOW), core.feed(packet[at:], NOW)] if at < len(packet) else [core.feed(packet, NOW)]
+        )
         assert steps in ([None, None], [None])
         assert answers(core) == [encode.authentication_sasl([PLAIN])]
 
@@ -190,10 +206,17 @@ def test_w1_tls_in_the_middle_of_a_packet_is_refused() -> None:
         core.tls_started()
 
 
-@pytest.mark.parametrize("data", [
-    b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x02\x00", b"\0\0\0\0", b"\0\0\0\x07", b"\xff\xff\xff\xff",
-    struct.pack("!I", 10_001),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"\0\0\0\0",
+        b"\0\0\0\x07",
+        b"\xff\xff\xff\xff",
+        struct.pack("!I", 10_001),
+    ],
+)
 def test_w1_a_false_length_ends_it_before_its_body(data: bytes) -> None:
     core = startup()
     assert core.feed(data[:4], NOW) == Ended("malformed_message")
@@ -208,12 +231,18 @@ def test_w2_a_cancel_request_is_handed_on() -> None:
         assert core.feed(hello(), NOW) == Ended("early_bytes")
 
 
-@pytest.mark.parametrize(("parameters", "state", "code"), [
-    ({"replication": "true"}, b"0A000", "replication"), ({"Replication": "database"}, b"0A000", "replication"),
-    ({"options": "-c role=x"}, b"28000", "parameter"), ({"search_path": "x"}, b"28000", "parameter"),
-    ({"default_transaction_read_only": "off"}, b"28000", "parameter"), ({"user": ""}, b"08P01", "invalidinput"),
-    ({"client_encoding": "GBK"}, b"28000", "parameter"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "state", "code"),
+    [
+        ({"replication": "true"}, b"0A000", "replication"),
+        ({"Replication": "database"}, b"0A000", "replication"),
+        ({"options": "-c role=x"}, b"28000", "parameter"),
+        ({"search_path": "x"}, b"28000", "parameter"),
+        ({"default_transaction_read_only": "off"}, b"28000", "parameter"),
+        ({"user": ""}, b"08P01", "invalidinput"),
+        ({"client_encoding": "GBK"}, b"28000", "parameter"),
+    ],
+)
 def test_w2_p7_a_start_that_asks_too_much_is_refused(parameters: dict[str, str], state: bytes, code: str) -> None:
     core = startup(PLAIN_RULES)
     step = core.feed(encode.startup_message({"user": "ann", **parameters}), NOW)
@@ -223,10 +252,18 @@ def test_w2_p7_a_start_that_asks_too_much_is_refused(parameters: dict[str, str],
     assert (said["S"], said["C"]) == (b"FATAL", state)
 
 
-@pytest.mark.parametrize(("version", "options", "minor"), [
-    (3 << 16, {}, None), (3 << 16 | 2, {}, None), (3 << 16 | 1, {}, 0), (3 << 16 | 3, {}, 2), (3 << 16 | 9999, {}, 2),
-    (3 << 16, {"_pq_.x": "1"}, 0), (3 << 16 | 2, {"_pq_.x": "1"}, 2),
-])
+@pytest.mark.parametrize(
+    ("version", "options", "minor"),
+    [
+        (3 << 16, {}, None),
+        (3 << 16 | 2, {}, None),
+        (3 << 16 | 1, {}, 0),
+        (3 << 16 | 3, {}, 2),
+        (3 << 16 | 9999, {}, 2),
+        (3 << 16, {"_pq_.x": "1"}, 0),
+        (3 << 16 | 2, {"_pq_.x": "1"}, 2),
+    ],
+)
 def test_w2_a_newer_protocol_is_negotiated(version: int, options: dict[str, str], minor: int | None) -> None:
     core = startup(PLAIN_RULES)
     core.feed(hello("ann", version, **options), NOW)
@@ -242,12 +279,18 @@ def test_another_major_protocol_is_refused(version: int) -> None:
     assert error(core)["C"] == b"0A000"
 
 
-@pytest.mark.parametrize(("plaintext", "loopback", "accepted"), [
-    (Plaintext.NEVER, True, False), (Plaintext.LOOPBACK, True, True), (Plaintext.LOOPBACK, False, False),
-    (Plaintext.ANYWHERE, False, True),
-])
-def test_plaintext_is_accepted_only_from_where_it_is_permitted(plaintext: Plaintext, loopback: bool,
-                                                               accepted: bool) -> None:
+@pytest.mark.parametrize(
+    ("plaintext", "loopback", "accepted"),
+    [
+        (Plaintext.NEVER, True, False),
+        (Plaintext.LOOPBACK, True, True),
+        (Plaintext.LOOPBACK, False, False),
+        (Plaintext.ANYWHERE, False, True),
+    ],
+)
+def test_plaintext_is_accepted_only_from_where_it_is_permitted(
+    plaintext: Plaintext, loopback: bool, accepted: bool
+) -> None:
     core = startup(replace(PLAIN_RULES, plaintext=plaintext), loopback=loopback)
     assert core.feed(hello(), NOW) == (None if accepted else Ended("plaintext", "ann"))
     core.take_to_client()
@@ -280,12 +323,19 @@ def test_an_unknown_users_salt_stays_the_same() -> None:
     assert len(challenge("eve")) == len(challenge("ann"))
 
 
-@pytest.mark.parametrize("message", [
-    encode.message(b"p", b"SCRAM-SHA-256\0\xff\xff\xff\xff"), encode.message(b"p", b"SCRAM-SHA-256"),
-    encode.message(b"p", b"SCRAM-SHA-256\0\0\0\0\x05abc"), encode.message(b"p"), password_of("pencil"),
-    encode.sasl_initial_response("SCRAM-SHA-1", b"n,,n=,r=abc"), encode.sasl_initial_response(PLUS, b"n,,n=,r=abc"),
-    encode.sasl_initial_response(PLAIN, b"p=tls-unique,,n=,r=abc"),
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        encode.message(b"p", b"SCRAM-SHA-256\0\xff\xff\xff\xff"),
+        encode.message(b"p", b"SCRAM-SHA-256"),
+        encode.message(b"p", b"SCRAM-SHA-256\0\0\0\0\x05abc"),
+        encode.message(b"p"),
+        password_of("pencil"),
+        encode.sasl_initial_response("SCRAM-SHA-1", b"n,,n=,r=abc"),
+        encode.sasl_initial_response(PLUS, b"n,,n=,r=abc"),
+        encode.sasl_initial_response(PLAIN, b"p=tls-unique,,n=,r=abc"),
+    ],
+)
 def test_a_proof_in_another_form_is_refused(message: bytes) -> None:
     core = startup(PLAIN_RULES)
     core.feed(hello(), NOW)
@@ -325,15 +375,22 @@ def test_a_token_over_tls_signs_in() -> None:
     assert core.feed(hello("ci-deploy", database="shop"), NOW) is None
     assert answers(core) == [encode.authentication_cleartext()]
     assert core.feed(password_of(token()), NOW) == Authenticated(
-        Caller("ci-deploy", CallerKind.MACHINE), "shop", {}, 0, NOW + 300)
+        Caller("ci-deploy", CallerKind.MACHINE), "shop", {}, 0, NOW + 300
+    )
     assert answers(core) == [encode.authentication_ok()]
 
 
-@pytest.mark.parametrize(("user", "password", "code"), [
-    ("ci-deploy", token({"aud": "twokeys:edge:other"}), "foreign_audience"), ("ci-deploy", "", "bad_token"),
-    ("ci-deploy", token({"exp": NOW - 60, "iat": NOW - 99, "nbf": NOW - 99}), "expired_token"),
-    ("rob", token(), "other_subject"), ("ci-deploy", "pencil", "bad_token"), ("ci-deploy", "\N{KEY}", "bad_token"),
-])
+@pytest.mark.parametrize(
+    ("user", "password", "code"),
+    [
+        ("ci-deploy", token({"aud": "twokeys:edge:other"}), "foreign_audience"),
+        ("ci-deploy", "", "bad_token"),
+        ("ci-deploy", token({"exp": NOW - 60, "iat": NOW - 99, "nbf": NOW - 99}), "expired_token"),
+        ("rob", token(), "other_subject"),
+        ("ci-deploy", "pencil", "bad_token"),
+        ("ci-deploy", "\N{KEY}", "bad_token"),
+    ],
+)
 def test_a5_a_token_that_is_not_this_users_is_refused(user: str, password: str, code: str) -> None:
     core = startup(encrypted=True)
     core.feed(hello(user), NOW)
@@ -355,11 +412,24 @@ def test_a_token_with_a_nul_inside_is_refused() -> None:
     assert isinstance(core.feed(encode.message(b"p", b"a\0b\0"), NOW), Ended)
 
 
-PIECES = st.one_of(st.binary(max_size=40), st.sampled_from([
-    GSSENC, encode.SSL_REQUEST_PACKET, hello(), hello("eve"), hello("ci-deploy"), hello("ann", replication="1"),
-    encode.sasl_initial_response(PLAIN, b"n,,n=,r=abc"), encode.sasl_response(b"c=biws,r=x,p=eA=="),
-    encode.cancel_request(1, b"abcd"), password_of("x"), encode.query(b"delete from t"),
-]))
+PIECES = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from(
+        [
+            GSSENC,
+            encode.SSL_REQUEST_PACKET,
+            hello(),
+            hello("eve"),
+            hello("ci-deploy"),
+            hello("ann", replication="1"),
+            encode.sasl_initial_response(PLAIN, b"n,,n=,r=abc"),
+            encode.sasl_response(b"c=biws,r=x,p=eA=="),
+            encode.cancel_request(1, b"abcd"),
+            password_of("x"),
+            encode.query(b"delete from t"),
+        ]
+    ),
+)
 
 
 @settings(max_examples=200)

@@ -28,8 +28,12 @@ from twokeys.verifier import verifier_of
 BINDING = b"b" * 32
 RULES = UpstreamRules("twokeys_edge", "pencil", tls=False)
 TLS_RULES = replace(RULES, tls=True)
-REPORTED = {"server_version": "18.6 (Debian)", "client_encoding": "UTF8", "standard_conforming_strings": "on",
-            "default_transaction_read_only": "on"}
+REPORTED = {
+    "server_version": "18.6 (Debian)",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "default_transaction_read_only": "on",
+}
 SASL = encode.authentication_sasl([PLAIN])
 READY = encode.ready_for_query(ord("I"))
 
@@ -71,9 +75,14 @@ def test_the_session_is_asked_to_be_read_only_and_unmistakable() -> None:
     said = hello_of(login(application_name="psql", DateStyle="ISO"))
     assert (said.major, said.minor) == (3, 0)
     assert said.parameters == {
-        "user": "twokeys_edge", "database": "shop", "client_encoding": "UTF8", "application_name": "psql",
-        "DateStyle": "ISO", "options": "-c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=on "
-                                       "-c standard_conforming_strings=on"}
+        "user": "twokeys_edge",
+        "database": "shop",
+        "client_encoding": "UTF8",
+        "application_name": "psql",
+        "DateStyle": "ISO",
+        "options": "-c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=on "
+        "-c standard_conforming_strings=on",
+    }
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -104,23 +113,31 @@ def refusal(core: UpstreamLogin, data: bytes) -> TwokeysError:
     return caught.value
 
 
-@pytest.mark.parametrize(("data", "code"), [
-    (encode.authentication_cleartext(), "upstream_password"),
-    (encode.message(b"R", struct.pack("!I", 5) + b"salt"), "upstream_password"),
-    (encode.authentication_ok(), "upstream_trust"),
-    (encode.message(b"R", struct.pack("!I", 7)), "upstream_authentication"),
-    (encode.authentication_sasl_continue(b""), "upstream_authentication"),
-    (encode.authentication_sasl_final(b""), "upstream_authentication"),
-    (encode.authentication_sasl(["SCRAM-SHA-1"]), "no_scram"),
-    (encode.authentication_sasl([PLUS, PLAIN]), "stripped_tls"),
-    (encode.message(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256"), "malformed_message"),
-    (encode.message(b"R", struct.pack("!I", 10)), "malformed_message"), (READY, "malformed_message"),
-    (report(), "malformed_message"), (encode.backend_key_data(1, b"abcd"), "malformed_message"),
-    (encode.negotiate_protocol_version(0, []), "malformed_message"), (encode.command_complete(b"x"), "unknown_message"),
-    (encode.error_response("28P01", "no"), "upstream_28p01"), (encode.error_response("3D000", "no"), "upstream_3d000"),
-    (encode.message(b"A", b"x"), "malformed_message"), (b"HTTP/1.1", "unknown_message"),
-    (b"R\xff\xff\xff\xff", "too_large"),
-])
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (encode.authentication_cleartext(), "upstream_password"),
+        (encode.message(b"R", struct.pack("!I", 5) + b"salt"), "upstream_password"),
+        (encode.authentication_ok(), "upstream_trust"),
+        (encode.message(b"R", struct.pack("!I", 7)), "upstream_authentication"),
+        (encode.authentication_sasl_continue(b""), "upstream_authentication"),
+        (encode.authentication_sasl_final(b""), "upstream_authentication"),
+        (encode.authentication_sasl(["SCRAM-SHA-1"]), "no_scram"),
+        (encode.authentication_sasl([PLUS, PLAIN]), "stripped_tls"),
+        (encode.message(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256"), "malformed_message"),
+        (encode.message(b"R", struct.pack("!I", 10)), "malformed_message"),
+        (READY, "malformed_message"),
+        (report(), "malformed_message"),
+        (encode.backend_key_data(1, b"abcd"), "malformed_message"),
+        (encode.negotiate_protocol_version(0, []), "malformed_message"),
+        (encode.command_complete(b"x"), "unknown_message"),
+        (encode.error_response("28P01", "no"), "upstream_28p01"),
+        (encode.error_response("3D000", "no"), "upstream_3d000"),
+        (encode.message(b"A", b"x"), "malformed_message"),
+        (b"HTTP/1.1", "unknown_message"),
+        (b"R\xff\xff\xff\xff", "too_large"),
+    ],
+)
 def test_a_server_that_asks_otherwise_gets_no_credential(data: bytes, code: str) -> None:
     assert refusal(login(), data).code == code
 
@@ -177,13 +194,20 @@ def test_binding_can_be_required() -> None:
     prove(login(strict, BINDING), BINDING)
 
 
-@pytest.mark.parametrize(("changes", "code"), [
-    ({"default_transaction_read_only": "off"}, "upstream_settings"), ({"client_encoding": "GBK"}, "upstream_settings"),
-    ({"default_transaction_read_only": None}, "upstream_settings"), ({"server_version": "13.16"}, "old_server"),
-    ({"standard_conforming_strings": "off"}, "upstream_settings"), ({"client_encoding": None}, "upstream_settings"),
-    ({"standard_conforming_strings": None}, "upstream_settings"), ({"server_version": None}, "old_server"),
-    ({"server_version": "new"}, "old_server"),
-])
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"default_transaction_read_only": "off"}, "upstream_settings"),
+        ({"client_encoding": "GBK"}, "upstream_settings"),
+        ({"default_transaction_read_only": None}, "upstream_settings"),
+        ({"server_version": "13.16"}, "old_server"),
+        ({"standard_conforming_strings": "off"}, "upstream_settings"),
+        ({"client_encoding": None}, "upstream_settings"),
+        ({"standard_conforming_strings": None}, "upstream_settings"),
+        ({"server_version": None}, "old_server"),
+        ({"server_version": "new"}, "old_server"),
+    ],
+)
 def test_p7_a_session_that_is_set_otherwise_is_refused(changes: dict[str, str | None], code: str) -> None:
     core = login()
     assert refusal(core, prove(core) + encode.authentication_ok() + report(changes) + READY).code == code
@@ -202,25 +226,40 @@ def test_a_session_that_starts_in_a_transaction_is_refused() -> None:
     assert refusal(core, data).code == "malformed_message"
 
 
-@pytest.mark.parametrize("data", [
-    b"".join(encode.parameter_status(f"x{i}", "") for i in range(MAX_REPORTED + 1)),
-    encode.parameter_status(b"\xff", ""),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"".join(encode.parameter_status(f"x{i}", "") for i in range(MAX_REPORTED + 1)),
+        encode.parameter_status(b"\xff", ""),
+    ],
+)
 def test_what_a_server_reports_is_bounded(data: bytes) -> None:
     core = login()
     assert refusal(core, prove(core) + encode.authentication_ok() + data).code == "malformed_message"
 
 
-@pytest.mark.parametrize(("value", "escaped"), [
-    ("on", "on"), ("a b", r"a\ b"), ("a\\b", r"a\\b"), ('"$user", public', r'"$user",\ public'), ("a\tb", "a\\\tb"),
-    ("x -c role=y", r"x\ -c\ role=y"), ("", ""),
-])
+@pytest.mark.parametrize(
+    ("value", "escaped"),
+    [
+        ("on", "on"),
+        ("a b", r"a\ b"),
+        ("a\\b", r"a\\b"),
+        ('"$user", public', r'"$user",\ public'),
+        ("a\tb", "a\\\tb"),
+        ("x -c role=y", r"x\ -c\ role=y"),
+        ("", ""),
+    ],
+)
 def test_p7_an_option_stays_one_option(value: str, escaped: str) -> None:
     assert options({"search_path": value}) == f"-c search_path={escaped}"
 
 
-@given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
-                       st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)))
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),
+    )
+)
 def test_options_split_into_what_was_put_in(settings: dict[str, str]) -> None:
     """Split as the server does: by spaces that have no backslash before them."""
     words, word, escaped = list[str](), "", False
@@ -235,20 +274,36 @@ def test_options_split_into_what_was_put_in(settings: dict[str, str]) -> None:
     assert words == [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
-@pytest.mark.parametrize("changes", [
-    {"user": ""}, {"require_binding": True}, {"settings": {"Default_Transaction_Read_Only": "off"}},
-    {"settings": {"client_encoding": "GBK"}}, {"settings": {"a b": "x"}}, {"settings": {"x": "\0"}},
-    {"settings": {"standard_conforming_strings": "off"}}, {"settings": {"names": "GBK"}}, {"settings": {"a-b": ""}},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user": ""},
+        {"require_binding": True},
+        {"settings": {"Default_Transaction_Read_Only": "off"}},
+        {"settings": {"client_encoding": "GBK"}},
+        {"settings": {"a b": "x"}},
+        {"settings": {"x": "\0"}},
+        {"settings": {"standard_conforming_strings": "off"}},
+        {"settings": {"names": "GBK"}},
+        {"settings": {"a-b": ""}},
+    ],
+)
 def test_p7_rules_that_undo_ours_can_not_be_built(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         replace(RULES, **changes)
 
 
-@pytest.mark.parametrize(("database", "settings"), [
-    ("", {}), ("shop", {"role": "x"}), ("shop", {"datestyle": "ISO"}), ("shop", {"options": "-c role=x"}),
-    ("sh\0op", {}), ("shop", {"DateStyle": "a\0role\0b"}),
-])
+@pytest.mark.parametrize(
+    ("database", "settings"),
+    [
+        ("", {}),
+        ("shop", {"role": "x"}),
+        ("shop", {"datestyle": "ISO"}),
+        ("shop", {"options": "-c role=x"}),
+        ("sh\0op", {}),
+        ("shop", {"DateStyle": "a\0role\0b"}),
+    ],
+)
 def test_p7_a_clients_setting_that_is_not_allowed_can_not_be_sent(database: str, settings: dict[str, str]) -> None:
     with pytest.raises(InvalidInput):
         UpstreamLogin(RULES, nonce="edge-nonce-0123456789", database=database, settings=settings)
@@ -276,10 +331,25 @@ def test_steps_out_of_turn_are_refused() -> None:
             step()
 
 
-@given(chunks=st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([
-    SASL, READY, report(), encode.authentication_ok(), encode.authentication_sasl_continue(b"r=x,s=QUJD,i=4096"),
-    encode.authentication_sasl_final(b"v=QUJD"), encode.notice_response("x"),
-])), max_size=6))
+@given(
+    chunks=st.lists(
+        st.one_of(
+            st.binary(max_size=30),
+            st.sampled_from(
+                [
+                    SASL,
+                    READY,
+                    report(),
+                    encode.authentication_ok(),
+                    encode.authentication_sasl_continue(b"r=x,s=QUJD,i=4096"),
+                    encode.authentication_sasl_final(b"v=QUJD"),
+                    encode.notice_response("x"),
+                ]
+            ),
+        ),
+        max_size=6,
+    )
+)
 def test_any_bytes_are_a_legal_step_or_an_error(chunks: list[bytes]) -> None:
     """A server that can't prove itself never gets a session."""
     core = login()
