@@ -57,7 +57,7 @@ class EdgeRequests:
         policy: CurrentPolicy,
         eligibility: Eligibility,
         limits: Limits,
-        opened: Callable[[Stored], None],
+        opened: Callable[[Stored], object],
     ) -> None:
         """Wire it; `opened` is told of each new Request, and must not raise or wait."""
         self._ports, self._policy, self._eligibility, self._limits = ports, policy, eligibility, limits

@@ -1,0 +1,186 @@
+"""Where ports meet services and routes.
+
+    Ports ──services──▶ Services ──assemble──▶ the Chalice application
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from chalice.app import Blueprint, Chalice, ConvertToMiddleware, Response
+
+from twokeys.edge_call import TIME_HEADER
+from twokeys.errors import Unavailable
+
+from .ports.blobs import Blobs
+from .ports.clock import Clock
+from .ports.edges import Edges
+from .ports.oidc import OidcClient
+from .ports.people import People
+from .ports.policies import Policies
+from .ports.recordings import Recordings
+from .ports.records import Records
+from .ports.requests import Requests, Stored
+from .ports.session_keys import SessionKeys
+from .ports.signer import Signer
+from .ports.waker import Waker
+from .ports.workflow import Workflow
+from .ports.wrapping import Wrapping
+from .routes import audit, edges, health, people, policies, requests
+from .services.alarms import Alarms
+from .services.bodies import Bodies
+from .services.bundles import Bundles
+from .services.credentials import Credentials
+from .services.decisions import Decisions
+from .services.edge_auth import EdgeAuth
+from .services.eligibility import Eligibility
+from .services.enrolment import Enrolment
+from .services.facts import RequestFacts
+from .services.limits import Limits
+from .services.own_segments import OwnSegments
+from .services.people import Registry
+from .services.people_auth import PeopleAuth
+from .services.policies import PolicyChanges
+from .services.policy_facts import CurrentPolicy
+from .services.requests import EdgeRequests
+from .services.requests import Ports as RequestPorts
+from .services.results import Results
+from .services.seals import Seals
+from .services.spend import Spends
+from .services.timeouts import Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside."""
+
+    clock: Clock
+    requests: Requests
+    people: People
+    policies: Policies
+    edges: Edges
+    records: Records
+    workflow: Workflow
+    waker: Waker
+    blobs: Blobs
+    recordings: Recordings
+    session_keys: SessionKeys
+    signer: Signer
+    wrapping: Wrapping
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that is done, wired to one set of Ports."""
+
+    ports: Ports
+    requests: EdgeRequests
+    decisions: Decisions
+    spends: Spends
+    results: Results
+    timeouts: Timeouts
+    facts: RequestFacts
+    edge_auth: EdgeAuth
+    enrolment: Enrolment
+    bundles: Bundles
+    policies: PolicyChanges
+    registry: Registry
+    credentials: Credentials
+    seals: Seals
+    own_segments: OwnSegments
+    bodies: Bodies
+
+
+def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -> Services:
+    """Wire the services; `opened` is told of each new Request, and neither raises nor waits."""
+    policy = CurrentPolicy(ports.policies)
+    alarms = Alarms(ports.records, ports.clock)
+    eligibility = Eligibility(ports.people, policy, ports.clock, limits)
+    for_opening = RequestPorts(ports.requests, ports.blobs, ports.people, ports.workflow, ports.clock)
+    seals = Seals(ports.recordings, ports.edges, ports.signer, ports.clock, alarms)
+    return Services(
+        ports=ports,
+        requests=EdgeRequests(for_opening, policy, eligibility, limits, opened),
+        decisions=Decisions(ports.requests, ports.workflow, ports.waker, eligibility, limits),
+        spends=Spends(ports.requests, ports.signer, ports.workflow, limits),
+        results=Results(ports.requests, ports.workflow, eligibility, ports.clock),
+        timeouts=Timeouts(ports.requests, ports.workflow, ports.waker),
+        facts=RequestFacts(ports.requests, ports.blobs, ports.records, eligibility, ports.clock),
+        edge_auth=EdgeAuth(ports.edges, ports.clock, alarms),
+        enrolment=Enrolment(ports.edges, ports.signer, ports.clock, alarms, limits),
+        bundles=Bundles(
+            ports.edges, ports.people, ports.policies, ports.signer, ports.wrapping, ports.clock, limits
+        ),
+        policies=PolicyChanges(ports.policies, ports.clock, limits),
+        registry=Registry(ports.people),
+        credentials=Credentials(ports.people),
+        seals=seals,
+        own_segments=OwnSegments(ports.records, ports.recordings, seals),
+        bodies=Bodies(ports.recordings, ports.session_keys, ports.wrapping, ports.records),
+    )
+
+
+def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *, on_lambda: bool) -> Chalice:
+    """The application.
+
+    Args:
+        wired: The services.
+        issuer: Whose tokens people bring.
+        pages: Routes of the backend's own, for people.
+        on_lambda: Whether one process answers one request at a time: only then may the logger keep a request's keys.
+    """
+    app = Chalice(app_name="twokeys")
+    ports = wired.ports
+    auth, who = wired.edge_auth, PeopleAuth(issuer, ports.people, ports.clock)
+    for routes in (
+        edges.blueprint(auth, who, wired.enrolment, wired.bundles, ports.waker, ports.recordings),
+        requests.edge_blueprint(auth, wired.requests, wired.spends, wired.results),
+        requests.people_blueprint(who, wired.facts, wired.decisions, wired.results),
+        policies.blueprint(who, wired.policies),
+        people.blueprint(who, wired.registry, wired.credentials),
+        audit.blueprint(auth, who, wired.seals, wired.bodies),
+        health.blueprint(ports.edges),
+        *pages,
+    ):
+        app.register_blueprint(routes)
+    app.register_middleware(_with_time(ports.clock), "http")
+    if on_lambda:
+        _observe(app)
+    return app
+
+
+def build() -> Chalice:
+    """The application on Lambda.
+
+    Raises:
+        Unavailable: this version has no adapters for AWS.
+    """
+    raise Unavailable(
+        "This version of the control plane has no adapters for AWS.",
+        not_done="It was not started.",
+        advice="Run it on one machine: twokeys up.",
+        code="no_aws_adapters",
+    )
+
+
+def _with_time(clock: Clock) -> Callable[[Any, Callable[[Any], Response]], Response]:
+    def add_time(event: Any, get_response: Callable[[Any], Response]) -> Response:
+        response = get_response(event)
+        response.headers[TIME_HEADER] = str(clock.now())
+        return response
+
+    return add_time
+
+
+def _observe(app: Chalice) -> None:
+    """Structured logs, metrics and traces of Lambda. None of them sees a body: events are not logged."""
+    logger, tracer = Logger(service="twokeys"), Tracer(service="twokeys")
+    metrics = Metrics(namespace="Twokeys", service="twokeys")
+    app.register_middleware(ConvertToMiddleware(logger.inject_lambda_context(log_event=False, clear_state=True)))
+    app.register_middleware(ConvertToMiddleware(metrics.log_metrics(capture_cold_start_metric=True)))
+    app.register_middleware(
+        ConvertToMiddleware(tracer.capture_lambda_handler(capture_response=False, capture_error=False))
+    )
