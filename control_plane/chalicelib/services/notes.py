@@ -20,7 +20,7 @@ SHORTENED_LIST: Final = 16
 """What is left of texts and lists of a header that was too long; the digests cover the whole."""
 
 
-def note(kind: RecordType, **fields: Json | None) -> Note:
+def note(kind: RecordType, /, **fields: Json | None) -> Note:
     """A Record's header; fields that are empty are left out."""
     header: dict[str, Json] = {"type": kind.value}
     header |= {name: value for name, value in fields.items() if value not in ("", None, [], ())}
@@ -29,7 +29,7 @@ def note(kind: RecordType, **fields: Json | None) -> Note:
     return header
 
 
-def about(kind: RecordType, asked: Asked, **fields: Json | None) -> Note:
+def about(kind: RecordType, asked: Asked, /, **fields: Json | None) -> Note:
     """A Record about a Request."""
     opened: OpenRequest = asked.opened
     whole: dict[str, Json | None] = {
