@@ -7,7 +7,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from edge_agent.protocols.postgres import encode
@@ -174,12 +174,12 @@ class Served:
                 self.shell.effects += effects
                 self.shell.seen.notify_all()
         self.shell.records += self.session.take_records()
-        for connection, data in ((self.upstream, self.session.take_to_server()),
-                                 (self.client, self.session.take_to_client())):
-            try:
+        for connection, data in (
+            (self.upstream, self.session.take_to_server()),
+            (self.client, self.session.take_to_client()),
+        ):
+            with suppress(OSError):
                 connection.sendall(data)
-            except OSError:
-                pass
 
     def _act(self, effect: Effect) -> None:
         match effect:

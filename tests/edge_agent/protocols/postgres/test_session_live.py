@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from edge_agent.protocols.postgres.events import Ending, Held, Outcome, Terminate
+from edge_agent.protocols.postgres.events import Ending, Outcome
 from tests.edge_agent.protocols.postgres.live import DENIED, Shell, shell
 from tests.support.postgres import RealPostgres
 
@@ -23,7 +23,7 @@ def test_reads_pass_unasked(any_postgres: RealPostgres) -> None:
         assert client.execute("SELECT count(*) FROM orders").fetchone() == (200,)
         assert client.execute("SELECT total FROM orders WHERE id = %s", [3]).fetchone() is not None
         assert running.effects == []
-        assert [record.text for record in running.records][0] == b"SELECT count(*) FROM orders"
+        assert running.records[0].text == b"SELECT count(*) FROM orders"
 
 
 @pytest.mark.parametrize("parameters", [None, [11]], ids=["simple", "extended"])
