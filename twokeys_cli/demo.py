@@ -37,7 +37,8 @@ LOOK_SECONDS = 0.1
 REVIEWER = "rob"
 
 AUDITORS_QUESTION = """
-SELECT request, any_value(statement) AS statement, list(DISTINCT outcome) AS outcomes, any_value(person) AS person
+SELECT request, any_value(statement) AS statement, any_value(person) AS person,
+       list(DISTINCT outcome) FILTER (outcome IS NOT NULL) AS outcomes
 FROM records WHERE request IS NOT NULL GROUP BY request ORDER BY min(time)
 """
 
