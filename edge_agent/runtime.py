@@ -77,6 +77,17 @@ class Edge:
         Raises:
             TwokeysError: when it can't go on; sessions have ended by then.
         """
+        try:
+            await self._work(stop, say)
+        finally:
+            self.keeper.save_time()
+            failure = self.journal.failure
+            await self.journal.close()
+            await self.http.close()
+        if failure is not None:
+            raise failure
+
+    async def _work(self, stop: asyncio.Event, say: Callable[[str], None]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in (
                 self.liaison.run(), self.waker.run(), self.uploader.run(), self._settle(), self._stand(stop),
@@ -94,12 +105,6 @@ class Edge:
                     await asyncio.wait_for(self.liaison.told(), FAREWELL_SECONDS)
                 for task in tasks:
                     task.cancel()
-        self.keeper.save_time()
-        failure = self.journal.failure
-        await self.journal.close()
-        await self.http.close()
-        if failure is not None:
-            raise failure
 
     async def _first_bundle(self) -> None:
         """Pull once before anybody connects; without a control plane the saved Bundle serves reads."""
@@ -158,9 +163,13 @@ def build(config: EdgeConfig) -> Edge:
     clock = ControlClock(this_machine(), state.time)
     gate = Gate()
     directories: dict[str, BundleDirectory] = {}
+    listeners: list[Listener] = []
     alarm = _Alarm()
-    keeper = BundleKeeper(folder, clock, config.control.stale_read_seconds,
-                          lambda known: _enter(known, config, identity.edge_id, gate, directories), alarm)  # fmt: skip
+
+    def enter(known: Known) -> None:
+        _enter(known, config, identity.edge_id, gate, directories, listeners)
+
+    keeper = BundleKeeper(folder, clock, config.control.stale_read_seconds, enter, alarm)
     keeper.load()
     journal = open_journal(config.edge.state_dir / "journal", identity.edge_id, config.recorder, clock.now, keeper.keys)
     alarm.journal = journal
@@ -173,7 +182,7 @@ def build(config: EdgeConfig) -> Edge:
                         clock.now, alarm)  # fmt: skip
     doors = {section.target: _door(section) for section in config.postgres}
     edge = Edge(config, identity.edge_id, gate, clock, journal, client, http, keeper, waker, liaison, uploader,
-                doors, [], directories)  # fmt: skip
+                doors, listeners, directories)  # fmt: skip
     classifier = SqlClassifier(SqlLimits(cache_entries=config.limits.max_verdicts))
     holds = Holds(config.limits)
     for section in config.postgres:
@@ -194,11 +203,20 @@ class _Alarm:
                 self.journal.append({"type": RecordType.ALARM.value, "reason": text})
 
 
-def _enter(known: Known, config: EdgeConfig, edge_id: str, gate: Gate, directories: dict[str, BundleDirectory]) -> None:
+def _enter(
+    known: Known,
+    config: EdgeConfig,
+    edge_id: str,
+    gate: Gate,
+    directories: dict[str, BundleDirectory],
+    listeners: list[Listener],
+) -> None:
     bundle = known.bundle
     gate.enter(World(edge_id, bundle.revision, Policies(bundle.policies, bundle.revision), known.keys))
     for section in config.postgres:
         directories[section.target] = BundleDirectory(bundle, section.target)
+    for listener in listeners:
+        listener.recheck()
     log("bundle", revision=bundle.revision)
 
 

@@ -28,7 +28,14 @@ _OUTCOMES = {
 class WaitingCommand:
     """Implements `edge_agent.attend.LiveSession` for one ticket."""
 
-    def __init__(self, ticket: int, session: Session, settle: Callable[[], None], records: SessionRecords) -> None:
+    def __init__(
+        self,
+        ticket: int,
+        session: Session,
+        settle: Callable[[], None],
+        records: SessionRecords,
+        before: Callable[[], None],
+    ) -> None:
         """Build.
 
         Args:
@@ -36,8 +43,10 @@ class WaitingCommand:
             session: The core.
             settle: Moves what the core has to say to journal and wires.
             records: Of this session.
+            before: Called right before the Command is forwarded.
         """
         self._ticket, self._session, self._settle, self._records = ticket, session, settle, records
+        self._before = before
         loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[events.Fingerprint | events.Prepared] | None = None
         self._outcome: asyncio.Future[events.Outcome] = loop.create_future()
@@ -82,6 +91,7 @@ class WaitingCommand:
 
     async def forward(self, permission: Pass) -> Result:
         """See LiveSession. Once asked for, the outcome always comes: the core owes it even when the session ends."""
+        self._before()
         if not self._session.forward(self._ticket, permission):
             return Result("failed", reason="not forwarded: the session had ended")
         self._settle()

@@ -12,7 +12,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from edge_agent.classify.cache import SqlClassifier
 from edge_agent.config import LimitsSection
@@ -24,12 +24,21 @@ from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres.greeting import greeting
 from edge_agent.protocols.postgres.messages import CancelRequest
+from edge_agent.protocols.postgres.pipeline import SessionLimits
 from edge_agent.protocols.postgres.session import Session
-from edge_agent.protocols.postgres.startup_rules import Authenticated, Cancel, Directory, Ended
+from edge_agent.protocols.postgres.startup_rules import (
+    Authenticated,
+    Cancel,
+    Directory,
+    Ended,
+    OidcUser,
+    ScramUser,
+)
 from edge_agent.protocols.postgres.upstream_rules import UpstreamReady
 from edge_agent.recorder.bodies import SessionKey
 from edge_agent.recorder.journal import Journal
 from edge_agent.session_records import SessionFacts, SessionRecords
+from twokeys.caller import Caller
 from twokeys.errors import Refused, TwokeysError, Unavailable
 from twokeys.record import RecordType
 
@@ -64,6 +73,18 @@ class ListenerParts:
     surroundings: Callable[[Cancelling], Surroundings]
 
 
+Registration: TypeAlias = tuple[str, Caller | None]
+"""How a user signs in, and as whom the Bundle knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    key: bytes
+    relay: Relay
+    caller: str
+    registered: Registration
+
+
 class Listener:
     """Accepts callers of one target."""
 
@@ -71,7 +92,7 @@ class Listener:
         self._parts = parts
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = 0
-        self._sessions: dict[int, tuple[bytes, Relay]] = {}
+        self._sessions: dict[int, _Live] = {}
         self._server: asyncio.Server | None = None
 
     async def open(self) -> int:
@@ -93,14 +114,22 @@ class Listener:
         """Accept nobody any more, end all sessions, and wait until they are recorded."""
         if self._server is not None:
             self._server.close()
-        for _, relay in tuple(self._sessions.values()):
-            relay.end(reason)
+        for one in tuple(self._sessions.values()):
+            one.relay.end(reason)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._parts.door.section.connect_seconds)
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def recheck(self) -> None:
+        """End the sessions of callers whom a newer Bundle does not know as they signed in."""
+        directory = self._parts.directory()
+        for one in tuple(self._sessions.values()):
+            user = directory.lookup(one.caller) if directory is not None else None
+            if registration(user) != one.registered:
+                one.relay.end("the caller's registration changed; sign in again")
 
     def _accepted(self, wire: Wire) -> None:
         limits = self._parts.limits
@@ -115,23 +144,32 @@ class Listener:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, wire: Wire) -> None:
+        try:
+            await self._start(wire)
+        except BaseException:
+            # A defect or the end of the process: nobody is left to answer on this connection.
+            wire.abort()
+            raise
+
+    async def _start(self, wire: Wire) -> None:
         self._starting += 1
         try:
-            signed_in = await self._greet(wire)
+            greeted = await self._greet(wire)
         finally:
             self._starting -= 1
-        if signed_in is None:
+        if greeted is None:
             wire.close()
             return
+        signed_in, registered = greeted
         try:
             server, ready = await self._reach(signed_in)
         except TwokeysError as error:
             wire.write(fatal(error))
             wire.close()
             return
-        await self._session(wire, server, signed_in, ready)
+        await self._session(wire, server, signed_in, ready, registered)
 
-    async def _greet(self, wire: Wire) -> Authenticated | None:
+    async def _greet(self, wire: Wire) -> tuple[Authenticated, Registration] | None:
         parts = self._parts
         directory = parts.directory()
         if directory is None:
@@ -141,7 +179,7 @@ class Listener:
             step = await greet(wire, parts.door, directory, parts.now, parts.limits.start_seconds)
             match step:
                 case Authenticated():
-                    return step
+                    return step, registration(directory.lookup(step.caller.id))
                 case Cancel():
                     self._cancel(step.request)
                 case Ended():
@@ -170,7 +208,9 @@ class Listener:
             )
         return await reach(self._parts.door, signed_in)
 
-    async def _session(self, wire: Wire, server: Wire, signed_in: Authenticated, ready: UpstreamReady) -> None:
+    async def _session(
+        self, wire: Wire, server: Wire, signed_in: Authenticated, ready: UpstreamReady, registered: Registration
+    ) -> None:
         parts = self._parts
         section = parts.door.section
         facts = SessionFacts(
@@ -188,7 +228,11 @@ class Listener:
             schemas_of(section.search_path, section.upstream_user),
         )  # fmt: skip
         session = Session(
-            door, guard=f"_tk{secrets.token_hex(12)}", application_name=ready.parameters.get("application_name", "")
+            door,
+            guard=f"_tk{secrets.token_hex(12)}",
+            limits=session_limits(parts.limits),
+            wire=parts.door.rules.limits,
+            application_name=ready.parameters.get("application_name", ""),
         )
         pid, cancel_key = self._new_key(signed_in.protocol_minor)
         packet = encode.cancel_request(ready.key.pid, ready.key.key)
@@ -201,7 +245,7 @@ class Listener:
             wire.close()
             server.close()
             return
-        self._sessions[pid] = (cancel_key, relay)
+        self._sessions[pid] = _Live(cancel_key, relay, facts.caller.id, registered)
         timer = self._end_at(signed_in.expires_at, relay)
         try:
             await relay.run(wire, server, ready.rest)
@@ -226,5 +270,23 @@ class Listener:
 
     def _cancel(self, request: CancelRequest) -> None:
         found = self._sessions.get(request.pid)
-        if found is not None and hmac.compare_digest(found[0], request.key):
-            found[1].cancel()
+        if found is not None and hmac.compare_digest(found.key, request.key):
+            found.relay.cancel()
+
+
+def registration(user: ScramUser | OidcUser | None) -> Registration:
+    """What a session's right to be here rests on."""
+    match user:
+        case ScramUser():
+            return "credential", user.caller
+        case OidcUser():
+            return "token", user.registered
+        case None:
+            return "none", None
+
+
+def session_limits(limits: LimitsSection) -> SessionLimits:
+    """What one caller may make the core keep, by the configuration."""
+    return SessionLimits(
+        waiting_bytes=limits.max_held_bytes, statements=limits.max_statements, portals=limits.max_statements
+    )

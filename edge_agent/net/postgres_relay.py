@@ -15,7 +15,7 @@ from base64 import b32encode
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -33,6 +33,9 @@ from twokeys.digest import canonical
 from twokeys.effect import Effect
 from twokeys.errors import TwokeysError
 from twokeys.record import RecordType
+
+LINGER_SECONDS: Final = 10.0
+"""How long a closed connection may take to deliver its last bytes."""
 
 Cancelling = Callable[[], Coroutine[Any, Any, None]]
 """Sends a CancelRequest to the server."""
@@ -104,8 +107,10 @@ class Relay:
         server.push_to(self._from_server, self._server_gone)
         client.push_to(self._from_client, self._client_gone)
         await self._over.wait()
-        client.close()
-        server.close()
+        for wire in (client, server):
+            wire.close()
+            # A peer that reads nothing must not keep us: what it did not take by then is dropped.
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, wire.abort)
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -198,10 +203,7 @@ class Relay:
     def _act(self, effect: events.Effect) -> None:
         match effect:
             case events.Held() | events.Allowed():
-                waiting = WaitingCommand(effect.ticket, self._session, self._settle, self._records)
-                self._waiting[effect.ticket] = waiting
-                run = self._hold if isinstance(effect, events.Held) else self._run_allowed
-                self._spawn(self._attend(run, effect, waiting))
+                self._wait(effect)
             case events.Fingerprint() | events.Prepared() | events.NotPrepared() | events.Outcome():
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.take(effect)
@@ -218,6 +220,15 @@ class Relay:
                     self._quietly(RecordType.ALARM, {"reason": effect.reason})
             case _:
                 assert_never(effect)
+
+    def _wait(self, effect: events.Held | events.Allowed) -> None:
+        # SET, DO, a function: what unqualified names mean may move with it, for the very next message already.
+        moves_names = effect.judgement.verdict.classification.effect is Effect.PRIVILEGED
+        before = self._door.distrust_names if moves_names else _nothing
+        waiting = WaitingCommand(effect.ticket, self._session, self._settle, self._records, before)
+        self._waiting[effect.ticket] = waiting
+        run = self._hold if isinstance(effect, events.Held) else self._run_allowed
+        self._spawn(self._attend(run, effect, waiting))
 
     def _declined(self, effect: events.Declined) -> None:
         fields: dict[str, object] = {} if effect.judgement is None else facts_of(effect.judgement, effect.text)
@@ -243,12 +254,10 @@ class Relay:
             reason = "too many commands are waiting already"
             self._quietly(RecordType.REFUSED, {**facts_of(effect.judgement, effect.command.text), "reason": reason})
             waiting.deny(f"twokeys: denied: {reason}", "", "Wait for those to be decided, then send it again.")
+            self._waiting.pop(effect.ticket, None)
             return
         try:
             await run(effect, waiting)
-            if effect.judgement.verdict.classification.effect is Effect.PRIVILEGED:
-                # SET, DO, a function: what unqualified names mean may have moved.
-                self._door.distrust_names()
         finally:
             self._around.holds.give(caller)
             self._waiting.pop(effect.ticket, None)
@@ -286,7 +295,7 @@ class Relay:
         result = await waiting.forward(permission)
         fields |= {"outcome": result.outcome}
         for name, value in (("rows", result.rows), ("sqlstate", result.sqlstate), ("reason", result.reason)):
-            if value:
+            if value not in (None, ""):
                 fields[name] = value
         self._quietly(RecordType.RESULT, fields)
 
@@ -303,6 +312,10 @@ class Relay:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a session's task failed", "exception": error}
             )
+
+
+def _nothing() -> None:
+    return
 
 
 def request_id() -> str:
