@@ -1,6 +1,6 @@
 """Where ports meet services and routes.
 
-    Ports ──services──▶ Services ──assemble──▶ the Chalice application
+Ports ──services──▶ Services ──assemble──▶ the Chalice application
 """
 
 from __future__ import annotations
@@ -111,9 +111,7 @@ def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -
         facts=RequestFacts(ports.requests, ports.blobs, ports.records, eligibility, ports.clock),
         edge_auth=EdgeAuth(ports.edges, ports.clock, alarms),
         enrolment=Enrolment(ports.edges, ports.signer, ports.clock, alarms, limits),
-        bundles=Bundles(
-            ports.edges, ports.people, ports.policies, ports.signer, ports.wrapping, ports.clock, limits
-        ),
+        bundles=Bundles(ports.edges, ports.people, ports.policies, ports.signer, ports.wrapping, ports.clock, limits),
         policies=PolicyChanges(ports.policies, ports.clock, limits),
         registry=Registry(ports.people),
         credentials=Credentials(ports.people),

@@ -1,6 +1,6 @@
 """Recordings: the Segments' files, create only, and their Seals.
 
-    offer part ─▶ uploaded once ─▶ part read, verified, sealed ─▶ published under the Seal's day
+offer part ─▶ uploaded once ─▶ part read, verified, sealed ─▶ published under the Seal's day
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The control plane's own record chain, source ``control-plane``.
 
-    a change of state, with its Note ──▶ appended in the same write ──▶ sealed every few seconds, as an Edge's are
+a change of state, with its Note ──▶ appended in the same write ──▶ sealed every few seconds, as an Edge's are
 """
 
 from __future__ import annotations

@@ -94,5 +94,3 @@ def refuse_foreign_name(edge: Edge, asked: UploadRequest) -> None:
     first = asked.name.rpartition("-")[2]
     if not (first.isascii() and first.isdecimal()) or asked.name != segment_id(edge.edge_id, int(first[:16])):
         raise Refused("The segment is not this edge's.", not_done="Nothing was stored.", code="foreign_segment")
-
-

@@ -61,6 +61,4 @@ class Bundles:
         )
         data = msgspec.json.encode(bundle)
         signature = self._signer.sign(TYPE, head_payload(data, bundle), KeyRole.APPROVAL)
-        return SignedBundle(
-            bundle=to_base64(data), key_id=signature.key_id, signature=to_base64(signature.value)
-        )
+        return SignedBundle(bundle=to_base64(data), key_id=signature.key_id, signature=to_base64(signature.value))

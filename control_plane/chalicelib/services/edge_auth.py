@@ -1,6 +1,6 @@
 """Who calls: verifies an Edge's signed call before anything is done for it.
 
-    header ─▶ Edge's key ─▶ signature ─▶ method, path, body ─▶ time ─▶ nonce and chain head, kept in one write
+header ─▶ Edge's key ─▶ signature ─▶ method, path, body ─▶ time ─▶ nonce and chain head, kept in one write
 """
 
 from __future__ import annotations

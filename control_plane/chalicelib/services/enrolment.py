@@ -1,4 +1,4 @@
-"""Edges join: an owner makes a one-time token, the Edge brings it with a key of its own and a proof that it holds it."""
+"""Edges join: an owner makes a one-time token, the Edge brings it with its own key and a proof that it holds it."""
 
 from __future__ import annotations
 

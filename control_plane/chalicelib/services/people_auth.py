@@ -16,7 +16,7 @@ AUDIENCE: Final = "twokeys:control"
 """Whom a token must be for, and nobody else: an Edge's audience is refused."""
 
 ALGORITHMS: Final = ("ES256", "RS256", "PS256", "EdDSA")
-TOKEN_TYPE: Final = "at+jwt"
+TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - no secret
 """RFC 9068 section 2.1: an id_token is no access token."""
 
 LEEWAY_MILLISECONDS: Final = 30_000

@@ -42,7 +42,9 @@ def reviewer_groups(text: str) -> frozenset[str]:
 @functools.lru_cache(maxsize=8)
 def approving_policies(text: str) -> frozenset[str]:
     """Ids of the policies that could permit, or forbid, to approve."""
-    return frozenset(one for one, policy in _policies(text).items() if _may_be_about(policy.get("action", {}), _APPROVE))
+    return frozenset(
+        one for one, policy in _policies(text).items() if _may_be_about(policy.get("action", {}), _APPROVE)
+    )
 
 
 def changed_subjects(before: str, after: str) -> list[str]:

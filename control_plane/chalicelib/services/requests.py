@@ -105,7 +105,7 @@ class EdgeRequests:
         return self._status(self.own(edge, request_id))
 
     def withdraw(self, edge: Edge, request_id: str, message: WithdrawRequest) -> RequestStatus:
-        """Nobody waits any more. One that is over stays as it ended; one that is spent can't be withdrawn (Conflict)."""
+        """Nobody waits any more. One that is over stays as it ended; a spent one can't be withdrawn (Conflict)."""
         stored = self.own(edge, request_id)
         if stored.state in FINAL:
             return self._status(stored)
@@ -159,8 +159,11 @@ class EdgeRequests:
         except TwokeysError:
             raise
         except ValueError as error:
-            raise InvalidInput(f"The classification contradicts itself: {error}.",
-                               not_done="The request was not opened.", code="bad_classification") from error  # fmt: skip
+            raise InvalidInput(
+                f"The classification contradicts itself: {error}.",
+                not_done="The request was not opened.",
+                code="bad_classification",
+            ) from error
         decision = policies.decide(caller, message.target, classification, message.protocol)
         if decision.outcome is Outcome.DENY:
             raise Refused(f"Policy denies it ({', '.join(decision.policies) or 'no policy matches'}).",

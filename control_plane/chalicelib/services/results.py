@@ -72,6 +72,4 @@ class Results:
                            code="no_such_transition")  # fmt: skip
         who = person.person.id
         record = about(RecordType.SETTLEMENT, stored.asked, person=who, reason=reason)
-        return self._requests.end(
-            request_id, _EVENTS[outcome], Outcome(reason=reason, settled_by=who), record
-        )
+        return self._requests.end(request_id, _EVENTS[outcome], Outcome(reason=reason, settled_by=who), record)

@@ -1,8 +1,8 @@
 """Seals: reads what was uploaded, follows its chain from the Seal before, and only then signs.
 
-    lines ──▶ each canonical, numbered, of this source ──▶ chain hash    = what the Edge says
-    heads that the Edge told with its calls ────────────▶ on that chain  or it is a fork
-    bodies ─▶ each the one that its record names, none missing, none over
+lines ──▶ each canonical, numbered, of this source ──▶ chain hash    = what the Edge says
+heads that the Edge told with its calls ────────────▶ on that chain  or it is a fork
+bodies ─▶ each the one that its record names, none missing, none over
 """
 
 from __future__ import annotations
@@ -112,9 +112,7 @@ class Seals:
             sessions=sorted(walk.sessions),
         )
 
-    def _walk(
-        self, source: str, segment: str, request: SealRequest, start: ChainHead, told: dict[int, str]
-    ) -> _Walk:
+    def _walk(self, source: str, segment: str, request: SealRequest, start: ChainHead, told: dict[int, str]) -> _Walk:
         lines = self._recordings.part("lines", segment)
         if lines is None:
             raise InvalidInput(f"The lines of {segment} were not uploaded.", not_done="It was not sealed.",

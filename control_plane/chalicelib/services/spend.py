@@ -1,6 +1,6 @@
 """The spend: the one place that signs an Approval.
 
-    approved, unexpired, this Edge, this digest ──one conditional write──▶ spending ──sign──▶ Approval
+approved, unexpired, this Edge, this digest ──one conditional write──▶ spending ──sign──▶ Approval
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ class Spends:
         stored = self._requests.find(request_id)
         if stored is None or stored.asked.edge_id != edge.edge_id:
             raise not_found()
-        spending = Spending(
-            nonce=message.nonce, xid=message.xid, chain_sequence=head.sequence, chain_hash=head.hash
-        )
+        spending = Spending(nonce=message.nonce, xid=message.xid, chain_sequence=head.sequence, chain_hash=head.hash)
         approvers = sorted({vote.person_id for vote in stored.votes if vote.approve})
         spent = self._requests.spend(
             Spend(

@@ -30,8 +30,12 @@ class FileBlobs:
             if not self.path(name).exists():
                 create(self.path(name), [data])
         except OSError as error:
-            raise Unavailable(f"A command can't be stored ({error.strerror}).", not_done="It was not stored.",
-                              advice="Look after the control plane's disk.", code="store_failed") from error  # fmt: skip
+            raise Unavailable(
+                f"A command can't be stored ({error.strerror}).",
+                not_done="It was not stored.",
+                advice="Look after the control plane's disk.",
+                code="store_failed",
+            ) from error
         return name
 
     def get(self, name: str) -> bytes | None:

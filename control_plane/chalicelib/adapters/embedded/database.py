@@ -84,8 +84,12 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
             except sqlite3.OperationalError as error:
-                raise Unavailable(f"The store can't be written ({error}).", not_done="Nothing was changed.",
-                                  advice="Look after the control plane's disk.", code="store_failed") from error  # fmt: skip
+                raise Unavailable(
+                    f"The store can't be written ({error}).",
+                    not_done="Nothing was changed.",
+                    advice="Look after the control plane's disk.",
+                    code="store_failed",
+                ) from error
 
     def close(self) -> None:
         """Close every thread's connection."""

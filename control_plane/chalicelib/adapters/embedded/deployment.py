@@ -184,8 +184,12 @@ class Deployment:
         self.logger.warning("a notice was given up", request=failure.request_id, channel=failure.channel)
         try:
             self.store.ports.records.append(
-                note(RecordType.NOTICE_FAILED, request=failure.request_id, person=failure.recipient,
-                     reason=f"{failure.channel}: {failure.problem}"[:512])  # fmt: skip
+                note(
+                    RecordType.NOTICE_FAILED,
+                    request=failure.request_id,
+                    person=failure.recipient,
+                    reason=f"{failure.channel}: {failure.problem}"[:512],
+                )
             )
         except TwokeysError as error:
             self.logger.error("a record was not written", fault=error.code)

@@ -97,9 +97,7 @@ class SqliteEdges:
 
 def _admit_head(connection: sqlite3.Connection, call: EdgeCall) -> ChainHead:
     head = call.head
-    top = connection.execute(
-        "SELECT seq, hash, signed_at FROM top_heads WHERE edge_id = ?", (call.edge_id,)
-    ).fetchone()
+    top = connection.execute("SELECT seq, hash, signed_at FROM top_heads WHERE edge_id = ?", (call.edge_id,)).fetchone()
     told = connection.execute(
         "SELECT hash FROM heads WHERE edge_id = ? AND seq = ?", (call.edge_id, head.sequence)
     ).fetchone()

@@ -55,9 +55,7 @@ class SqlitePolicies:
         return _proposal(self._database.read(), proposal_id)
 
     def open_proposals(self) -> list[Proposal]:
-        rows = self._database.read().execute(
-            "SELECT entry FROM proposals WHERE state = 'open' ORDER BY created_at, id"
-        )
+        rows = self._database.read().execute("SELECT entry FROM proposals WHERE state = 'open' ORDER BY created_at, id")
         return [msgspec.json.decode(entry, type=Proposal) for (entry,) in rows]
 
     def decide(self, ballot: PolicyBallot, note: Note) -> Proposal:

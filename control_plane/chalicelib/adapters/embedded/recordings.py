@@ -72,8 +72,12 @@ class FileRecordings:
         try:
             return create(self._blobs.path(name) if kind == "command" else self._incoming / kind / name, pieces)
         except OSError as error:
-            raise Unavailable(f"An upload can't be stored ({error.strerror}).", not_done="It was not stored.",
-                              advice="Look after the control plane's disk.", code="store_failed") from error  # fmt: skip
+            raise Unavailable(
+                f"An upload can't be stored ({error.strerror}).",
+                not_done="It was not stored.",
+                advice="Look after the control plane's disk.",
+                code="store_failed",
+            ) from error
 
     def find(self, kind: str, name: str) -> Path | None:
         """Where something lies that was uploaded; `name` must have been checked."""
@@ -147,8 +151,12 @@ class FileRecordings:
             for kind in ("lines", "bodies"):
                 (self._incoming / kind / sealed.segment).unlink(missing_ok=True)
         except OSError as error:
-            raise Unavailable(f"A segment can't be stored ({error.strerror}).", not_done="It is not published yet.",
-                              advice="Look after the control plane's disk.", code="store_failed") from error  # fmt: skip
+            raise Unavailable(
+                f"A segment can't be stored ({error.strerror}).",
+                not_done="It is not published yet.",
+                advice="Look after the control plane's disk.",
+                code="store_failed",
+            ) from error
         with self._database.write() as connection:
             connection.execute("UPDATE seals SET published = 1 WHERE segment = ?", (sealed.segment,))
 

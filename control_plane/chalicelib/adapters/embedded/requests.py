@@ -1,4 +1,4 @@
-"""Requests in SQLite. Each arrow is one UPDATE whose WHERE names the states it may leave; then its Record; then commit."""
+"""Requests in SQLite. Each arrow is one UPDATE whose WHERE names the states it may leave, then its Record, in one go."""
 
 from __future__ import annotations
 
@@ -220,7 +220,9 @@ def _existing(connection: sqlite3.Connection, request_id: str) -> Stored:
     return found
 
 
-def _stored(connection: sqlite3.Connection, row: tuple[str, str, int, int, bytes, bytes | None, bytes | None]) -> Stored:
+def _stored(
+    connection: sqlite3.Connection, row: tuple[str, str, int, int, bytes, bytes | None, bytes | None]
+) -> Stored:
     request_id, state, due_at, moved_at, asked, spending, outcome = row
     votes = connection.execute(
         "SELECT person_id, approve, reason, at FROM votes WHERE request_id = ? ORDER BY at, person_id", (request_id,)

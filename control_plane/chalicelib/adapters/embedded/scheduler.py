@@ -25,7 +25,9 @@ _FINER: Final = 0.001
 class Scheduler:
     """Implements `ports.workflow.Workflow`."""
 
-    def __init__(self, clock: Clock, load: Callable[[], Iterable[tuple[str, int]]], failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, clock: Clock, load: Callable[[], Iterable[tuple[str, int]]], failed: Callable[[str], None]
+    ) -> None:
         """Args: clock: the store's; load: what is due in the store; failed: told of a reminder that raised."""
         self._clock, self._load, self._failed = clock, load, failed
         self._condition = threading.Condition()
