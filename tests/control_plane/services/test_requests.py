@@ -1,0 +1,224 @@
+"""Opening: what an Edge can't get past, and what it gets twice."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from control_plane.chalicelib.ports.people import MachineChange
+from control_plane.chalicelib.services.notes import note
+from control_plane.chalicelib.services.policies import PolicyVerdict
+from tests.control_plane.world import FINGERPRINT, TARGET, World, fresh_id
+from twokeys.bundle import Issuer
+from twokeys.caller import Caller, CallerKind
+from twokeys.command import PostgresCommand, QueryProtocol, Setting, command_digest
+from twokeys.digest import canonical, sha256, to_base64
+from twokeys.errors import Conflict, InvalidInput, Refused, Unavailable
+from twokeys.messages import WithdrawRequest
+from twokeys.record import RecordType
+from twokeys.request import FINAL, State
+
+
+def test_an_honest_request_is_pending_and_says_who_was_asked(a_world: World) -> None:
+    status = a_world.open()
+    assert (status.state, status.seconds_left, status.asked) == ("pending", 60, ["reviewers"])
+    stored = a_world.stored(status.id)
+    assert stored.asked.opened.sponsor == "ann"
+    assert stored.asked.opened.command is None
+    assert set(stored.asked.excluded) == {"agent-7", "ann"}
+    assert a_world.ports.blobs.has(stored.asked.opened.command_sha256)
+    (record,) = a_world.records("open")
+    assert record["request"] == status.id
+    assert record["sponsor"] == "ann"
+
+
+def test_the_same_message_twice_is_one_request(a_world: World) -> None:
+    message = a_world.message()
+    first = a_world.services.requests.open(a_world.edge, message)
+    a_world.clock.pass_seconds(5)
+    second = a_world.services.requests.open(a_world.edge, message)
+    assert (second.id, second.state, second.seconds_left) == (first.id, "pending", 55)
+    assert len(a_world.records("open")) == 1
+
+
+def test_the_same_message_after_a_decision_gets_the_decision(a_world: World) -> None:
+    message = a_world.message()
+    a_world.services.requests.open(a_world.edge, message)
+    a_world.vote("rob", message.id, approve=False, reason="Not now.")
+    again = a_world.services.requests.open(a_world.edge, message)
+    assert (again.state, again.reason, again.decided_by) == ("denied", "Not now.", ["rob"])
+
+
+def test_an_id_with_other_content_is_refused(a_world: World) -> None:
+    message = a_world.message()
+    a_world.services.requests.open(a_world.edge, message)
+    with pytest.raises(Conflict, match="id is taken"):
+        a_world.services.requests.open(a_world.edge, msgspec.structs.replace(message, database="other"))
+
+
+def test_another_edge_can_neither_take_the_id_nor_see_the_request(a_world: World) -> None:
+    message = a_world.message()
+    a_world.services.requests.open(a_world.edge, message)
+    other = msgspec.structs.replace(a_world.edge, edge_id="edge-2")
+    with pytest.raises(Conflict):
+        a_world.services.requests.open(other, message)
+    with pytest.raises(InvalidInput, match="no such request"):
+        a_world.services.requests.look(other, message.id)
+    with pytest.raises(InvalidInput, match="no such request"):
+        a_world.services.requests.withdraw(other, message.id, WithdrawRequest(reason="x"))
+
+
+def test_a_target_of_another_edge_is_refused(a_world: World) -> None:
+    with pytest.raises(Refused, match="not this edge's"):
+        a_world.open(target="prod-db")
+
+
+def test_an_unknown_caller_is_refused(a_world: World) -> None:
+    with pytest.raises(Refused, match="not registered"):
+        a_world.open(caller="stranger", sponsor="ann")
+
+
+def test_a7_sponsor_and_groups_of_a_registered_caller_never_come_from_the_wire(a_world: World) -> None:
+    opened = a_world.open(sponsor="rob", groups=["reviewers"], caller_kind="person")
+    asked = a_world.stored(opened.id).asked
+    assert (asked.opened.sponsor, asked.opened.groups, asked.opened.caller_kind) == ("ann", [], "machine")
+    assert "ann" in asked.excluded
+
+
+def test_a_machine_whose_sponsor_is_nobody_is_refused(a_world: World) -> None:
+    orphan = Caller("agent-8", CallerKind.MACHINE, "gone")
+    a_world.ports.people.put_machine(MachineChange(machine=orphan, edits=[]), "ann", note(RecordType.PEOPLE))
+    with pytest.raises(Refused, match="Nobody answers"):
+        a_world.open(caller="agent-8")
+
+
+def test_a_stranger_of_a_trusted_issuer_needs_a_registered_sponsor(a_world: World) -> None:
+    issuer = Issuer(issuer="https://issuer.example", jwks={"keys": []})
+    with a_world.deployment.store.database.write() as connection:
+        connection.execute("INSERT INTO issuers VALUES (?, ?)", (issuer.issuer, msgspec.json.encode(issuer)))
+    with pytest.raises(Refused, match="Nobody answers"):
+        a_world.open(caller="ci-deploy", sponsor="mallory")
+    with pytest.raises(Refused):
+        a_world.open(caller="ci-deploy", sponsor="")
+    caller = Caller("ci-deploy", CallerKind.MACHINE, "rob")
+    opened = a_world.open(caller="ci-deploy", sponsor="rob", caller_kind="person", decided_as=caller)
+    assert a_world.stored(opened.id).asked.opened.caller_kind == caller.kind.value
+    assert "rob" in a_world.stored(opened.id).asked.excluded
+
+
+def test_policy_is_asked_again_and_its_denial_refuses(a_world: World) -> None:
+    _policy(a_world, '@id("only-reads")\npermit (principal, action == Action::"read", resource);\n')
+    with pytest.raises(Refused) as caught:
+        a_world.open()
+    assert caught.value.code == "policy_denied"
+
+
+def test_a11_an_edge_that_decided_under_older_rules_is_sent_back(a_world: World) -> None:
+    stale = a_world.message()
+    text = a_world.ports.policies.current().text.replace('@id("starter-request")',
+                                                         '@id("starter-request")\n@approvals("2")')  # fmt: skip
+    _policy(a_world, text)
+    with pytest.raises(Conflict) as caught:
+        a_world.services.requests.open(a_world.edge, stale)
+    assert caught.value.code == "stale_bundle"
+    assert a_world.stored(a_world.open().id).asked.approvals == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"command_sha256": "0" * 64},
+        {"command_bytes": 1},
+        {"command": to_base64(b"{}")},
+        {"protocol": "extended"},
+        {"accesses": ["write:planet:x"]},
+        {"accesses": ["write"]},
+        {"certain": False},
+    ],
+)
+def test_what_contradicts_itself_is_refused(a_world: World, change: dict[str, object]) -> None:
+    with pytest.raises((InvalidInput, Refused, Conflict)):
+        a_world.open(**change)
+    assert a_world.ports.requests.listed(None) == []
+
+
+def test_a_command_that_is_not_in_its_one_spelling_is_refused(a_world: World) -> None:
+    command = PostgresCommand(QueryProtocol.SIMPLE, b"UPDATE t SET a = 1")
+    data = canonical(command.to_json()).replace(b'{"kind"', b'{ "kind"')
+    with pytest.raises(InvalidInput, match="canonical"):
+        a_world.open(command=to_base64(data), command_sha256=sha256(data), command_bytes=len(data))
+
+
+def test_the_excerpt_is_taken_from_the_command_not_from_the_wire(a_world: World) -> None:
+    opened = a_world.open("UPDATE shop.orders SET paid = true", excerpt="SELECT 1")
+    assert a_world.stored(opened.id).asked.opened.excerpt == "UPDATE shop.orders SET paid = true"
+
+
+def test_a_command_that_was_uploaded_is_found_by_its_hash(a_world: World) -> None:
+    command = PostgresCommand(QueryProtocol.SIMPLE, b"UPDATE shop.orders SET note = '" + b"x" * 400_000 + b"'")
+    data = canonical(command.to_json())
+    fields = {
+        "command": None, "command_sha256": sha256(data), "command_bytes": len(data),
+        "command_digest": command_digest(command, Setting(TARGET, "shop", "agent-7", FINGERPRINT)),
+    }  # fmt: skip
+    with pytest.raises(InvalidInput, match="not uploaded"):
+        a_world.open(**fields)
+    a_world.ports.blobs.put(data)
+    assert len(a_world.stored(a_world.open(**fields).id).asked.opened.excerpt) == 8192
+
+
+def test_an_item_over_the_limit_of_both_backends_is_refused(a_world: World) -> None:
+    with pytest.raises(InvalidInput, match="400000 bytes"):
+        a_world.open(reasons=["x" * 8192] * 60)
+
+
+def test_hold_seconds_are_capped_by_the_deployment(a_world: World) -> None:
+    assert a_world.open(hold_seconds=86400).seconds_left == 3600
+
+
+def test_a_withdrawal_is_idempotent_and_final(a_world: World) -> None:
+    opened = a_world.open().id
+    for _ in range(2):
+        status = a_world.services.requests.withdraw(a_world.edge, opened, WithdrawRequest(reason="hung up"))
+        assert (status.state, status.reason) == ("withdrawn", "hung up")
+    with pytest.raises(Conflict):
+        a_world.vote("rob", opened)
+
+
+@pytest.mark.parametrize("state", sorted(FINAL - {State.WITHDRAWN}))
+def test_a_withdrawal_of_what_is_over_changes_nothing(a_world: World, state: State) -> None:
+    opened = a_world.in_state(state)
+    status = a_world.services.requests.withdraw(a_world.edge, opened, WithdrawRequest(reason="hung up"))
+    assert status.state == state.value
+
+
+def test_what_is_spent_cannot_be_withdrawn(a_world: World) -> None:
+    opened = a_world.in_state(State.SPENDING)
+    with pytest.raises(Conflict):
+        a_world.services.requests.withdraw(a_world.edge, opened, WithdrawRequest(reason="hung up"))
+
+
+def test_an_edge_that_starts_is_told_what_is_unfinished(a_world: World) -> None:
+    states = (State.PENDING, State.SPENDING, State.IN_DOUBT, State.DONE, State.DENIED)
+    opened = {state: a_world.in_state(state) for state in states}
+    found = a_world.services.requests.unfinished(a_world.edge)
+    assert {one.id: one.state for one in found.requests} == {
+        opened[state]: state.value for state in (State.PENDING, State.SPENDING, State.IN_DOUBT)
+    }
+    spent = next(one for one in found.requests if one.state == "spending")
+    assert (spent.xid, spent.nonce) == ("771", "a" * 32)
+    assert not found.more
+
+
+def test_one_edge_cannot_flood(a_world: World) -> None:
+    requests = a_world.ports.requests
+    asked = a_world.stored(a_world.open().id).asked
+    another = msgspec.structs.replace(asked, opened=msgspec.structs.replace(asked.opened, id=fresh_id()))
+    with pytest.raises(Unavailable, match="unfinished"):
+        requests.open(another, 1000, 1, note(RecordType.OPEN))
+
+
+def _policy(world: World, text: str) -> None:
+    changes = world.services.policies
+    proposal = changes.propose(world.person("ann"), text, "test", world.ports.policies.current().revision)
+    changes.decide(world.person("rob"), proposal.id, PolicyVerdict(True, "", proposal.text_sha256))
