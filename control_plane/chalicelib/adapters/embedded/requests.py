@@ -1,4 +1,4 @@
-"""Requests in SQLite. Each arrow is one UPDATE whose WHERE names the states it may leave, then its Record, in one go."""
+"""Requests in SQLite: each arrow is one UPDATE whose WHERE names the states it may leave, then its Record, at once."""
 
 from __future__ import annotations
 
