@@ -54,7 +54,7 @@ def offer(fake: FakeControl, revision: int, *, callers: bool = True) -> None:
             not_after=now + 600,
             callers=[entry] if callers else [],
             verifiers=[verifier] if callers else [],
-        )  # fmt: skip
+        )
     )
 
 

@@ -121,6 +121,7 @@ class InProcessEdge:
     gate: Gate
     journal: Journal
     postgres: RealPostgres
+    loop: asyncio.AbstractEventLoop
 
     @property
     def dsn(self) -> str:
@@ -168,7 +169,7 @@ def edge_in_process(
 
     listener, journal, port = do(build())
     try:
-        yield InProcessEdge(port, control, gate, journal, postgres)
+        yield InProcessEdge(port, control, gate, journal, postgres, loop)
     finally:
         do(listener.close("the test is over"))
         do(journal.close())
