@@ -21,8 +21,8 @@ from tests.support.postgres import RealPostgres
 
 
 @pytest.fixture
-def edge(tmp_path: Path, postgres: RealPostgres) -> Iterator[InProcessEdge]:
-    with edge_in_process(tmp_path, postgres) as running:
+def edge(tmp_path: Path, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
+    with edge_in_process(tmp_path, any_postgres) as running:
         yield running
 
 
