@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def _load(path: Path) -> EdgeConfig:
 
 def _or_exit(work: Coroutine[Any, Any, str]) -> str:
     runner: Callable[[Coroutine[Any, Any, str]], str] = asyncio.run
-    if sys.platform != "win32":
+    with contextlib.suppress(ImportError):
         import uvloop
 
         runner = uvloop.run

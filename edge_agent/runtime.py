@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edge_agent.classify.cache import SqlClassifier
 from edge_agent.classify.limits import SqlLimits
-from edge_agent.config import EdgeConfig, PostgresSection
+from edge_agent.config import EdgeConfig, LimitsSection, PostgresSection
 from edge_agent.control.bundle import BundleKeeper, Known
 from edge_agent.control.client import ControlClient, Deadlines
 from edge_agent.control.clock import ControlClock, this_machine
@@ -27,6 +27,7 @@ from edge_agent.net.postgres_listener import Listener, ListenerParts
 from edge_agent.net.postgres_relay import Cancelling, Holds, Surroundings
 from edge_agent.net.postgres_settle import outcome_of
 from edge_agent.net.postgres_start import Door
+from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.startup_rules import Plaintext, StartupRules
 from edge_agent.protocols.postgres.upstream_rules import UpstreamRules
 from edge_agent.recorder.bodies import SessionKey
@@ -180,7 +181,7 @@ def build(config: EdgeConfig) -> Edge:
     liaison = Liaison(client, waker, http, config.control.upload_seconds)
     uploader = Uploader(journal, client, http, lambda: keeper.keys, config.recorder, config.control.upload_seconds,
                         clock.now, alarm)  # fmt: skip
-    doors = {section.target: _door(section) for section in config.postgres}
+    doors = {section.target: _door(section, config.limits) for section in config.postgres}
     edge = Edge(config, identity.edge_id, gate, clock, journal, client, http, keeper, waker, liaison, uploader,
                 doors, listeners, directories)  # fmt: skip
     classifier = SqlClassifier(SqlLimits(cache_entries=config.limits.max_verdicts))
@@ -220,7 +221,8 @@ def _enter(
     log("bundle", revision=bundle.revision)
 
 
-def _door(section: PostgresSection) -> Door:
+def _door(section: PostgresSection, limits: LimitsSection) -> Door:
+    longest = limits.max_message_bytes
     server_tls = tls.server_context(section)
     rules = StartupRules(
         section.target,
@@ -229,6 +231,7 @@ def _door(section: PostgresSection) -> Door:
         tls.server_binding(section),
         Plaintext.LOOPBACK if section.plaintext else Plaintext.NEVER,
         section.upstream_database,
+        limits=WireLimits(query=longest, parse=longest, bind=longest, copy_data=longest),
     )
     client_tls = tls.client_context(section)
     upstream = UpstreamRules(
