@@ -218,7 +218,7 @@ class Client:
             core.flush_tail()
         core.tail = None
         if core.own is not None:
-            self._begin(group_end(core, encode.SYNC_MESSAGE))
+            self._begin(group_end(core))
             return
         core.unguard()
         core.grouped = core.unsynced = link.failed = False

@@ -149,6 +149,7 @@ class Core:
         status = self.link.status
         ours = self.own is not None or self.transaction is not None
         if ours is (status == IDLE):
+            self.committing = ours
             raise Broken("The server's transaction is not what it should be.", alarm=True)
         if not self.link.read_only_default:
             raise Broken("The server reports that new transactions may write.", alarm=True)

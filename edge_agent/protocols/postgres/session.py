@@ -299,6 +299,8 @@ class Session:
         if core.waiting:
             core.waiting = False
             core.effects.append(Withdrawn(core.ticket, reason))
+            if any(isinstance(order, Forward) for order in core.orders):
+                core.effects.append(Outcome(core.ticket, Ending.FAILED, reason=f"not forwarded: {reason}"))
         self._end_writes(reason)
         # What the shell has not taken was recorded or not: it is not sent, so nothing new begins.
         core.link.forget_unsent()

@@ -66,9 +66,9 @@ def _refusal(core: Core, action: TxnAction) -> tuple[str, str, str, str] | None:
     if action.name.lower().startswith(RESERVED_PREFIX) or action.name == core.hidden.guard:
         return sqlstate.RESERVED_NAME, f"Savepoints of the prefix {RESERVED_PREFIX} are the Edge's own.", "", ""
     transaction = core.transaction
-    if action.kind is TxnKind.SAVEPOINT and transaction is not None:
-        if len(transaction.savepoints) >= core.limits.savepoints:
-            return sqlstate.LIMIT_EXCEEDED, "The transaction has too many savepoints.", "", "Release some."
+    saved = 0 if transaction is None else len(transaction.savepoints)
+    if action.kind is TxnKind.SAVEPOINT and saved >= core.limits.savepoints:
+        return sqlstate.LIMIT_EXCEEDED, "The transaction has too many savepoints.", "", "Release some."
     if action.asks_for_writing and not (
         transaction.writable if transaction is not None else core.door.may_write and action.kind is TxnKind.BEGIN
     ):
@@ -140,7 +140,7 @@ def _other(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:
             _ended(core, answer)
 
 
-def group_end(core: Core, sync: bytes) -> Step:
+def group_end(core: Core) -> Step:
     """The client's Sync after writes of its group: they ran in a transaction of ours, which ends now."""
     yield from settled(core)
     if core.link.failed or core.link.status == FAILED:
@@ -148,9 +148,8 @@ def group_end(core: Core, sync: bytes) -> Step:
     else:
         yield from committed(core)
     core.grouped = core.link.failed = False
-    if sync:
-        core.link.send(sync, SYNC)
-        yield Want.QUIET
+    core.link.send(encode.SYNC_MESSAGE, SYNC)
+    yield Want.QUIET
 
 
 def committed(core: Core) -> Step:
@@ -174,9 +173,9 @@ def error_of(answer: Answer) -> bytes:
 
 
 def before_query(core: Core) -> Step:
-    """A Query, or FunctionCall, out of turn: the open group is brought to its end first."""
-    if core.own is not None:
-        yield from group_end(core, b"")
-    else:
-        yield from settled(core)
-    core.grouped = False
+    """A Query, or FunctionCall, out of turn: the open group is brought to its end first, unless it has failed."""
+    yield from settled(core)
+    if not core.link.failed:
+        if core.own is not None:
+            yield from committed(core)
+        core.grouped = False

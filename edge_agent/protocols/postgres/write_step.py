@@ -2,16 +2,11 @@
 
     settle ─▶ Held | Allowed ─▶ orders: fingerprint, prepare, abort, deny, withdraw … ─▶ forward(Pass) ─▶ Outcome
 
-Where it runs:
-  CLIENT    in the client's own transaction, which was lifted when it began; its outcome is known at that one's end
-  OWN       in a transaction of ours, committed after a Query, or at the Sync of an extended group
-  BRACKET   between SET default_transaction_read_only = off and = on: what can't run in a transaction block
-  READ      a read that waited: as any other read
+Where it runs, `places` says.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Generator
 
 from edge_agent.gate import Pass
@@ -25,7 +20,6 @@ from edge_agent.protocols.postgres.core import (
     ask,
     refused,
     rolled_back,
-    send_job,
     settled,
 )
 from edge_agent.protocols.postgres.events import (
@@ -45,20 +39,15 @@ from edge_agent.protocols.postgres.events import (
     Withdraw,
     Withdrawn,
 )
-from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
+from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job
+from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
 from edge_agent.protocols.postgres.steps import error_of
 from edge_agent.protocols.postgres.transaction import Write
 from twokeys.decision import Outcome as Decided
 from twokeys.digest import sha256
 from twokeys.errors import InvalidInput
-
-
-class Place(enum.Enum):
-    """Where a Command runs; see the module."""
-
-    CLIENT, OWN, BRACKET, READ = range(4)
 
 
 def write_step(core: Core, job: Job) -> Step:
@@ -72,7 +61,7 @@ def write_step(core: Core, job: Job) -> Step:
         core.decline(job.judgement, job.command.text, refusal[0], refusal[1])
         yield from refused(core, *refusal)
         return
-    place = _place(core, job)
+    place = place_of(core, job)
     types = yield from _types(core, job)
     if types is None:
         return
@@ -88,15 +77,7 @@ def write_step(core: Core, job: Job) -> Step:
     if ready is None:
         return
     permission, xid = ready
-    match place:
-        case Place.BRACKET:
-            yield from _run_bracketed(core, job, permission, ticket)
-        case Place.READ:
-            yield from _run_read(core, job, permission, ticket)
-        case Place.CLIENT:
-            yield from _run_in_theirs(core, job, permission, Write(ticket, xid=xid))
-        case Place.OWN:
-            yield from _run_in_ours(core, job, permission, Write(ticket, xid=xid))
+    yield from run(core, job, place, permission, Write(ticket, xid=xid))
 
 
 def _refusal(core: Core, job: Job) -> tuple[str, str, str, str] | None:
@@ -123,16 +104,6 @@ def _refusal(core: Core, job: Job) -> tuple[str, str, str, str] | None:
     if len(writes) >= core.limits.writes:
         return sqlstate.LIMIT_EXCEEDED, "The transaction has too many writes.", "Nothing was run.", "Commit first."
     return None
-
-
-def _place(core: Core, job: Job) -> Place:
-    if not job.judgement.writes:
-        return Place.READ
-    if core.transaction is not None:
-        return Place.CLIENT
-    if core.own is not None or job.judgement.verdict.can_run_in_transaction:
-        return Place.OWN
-    return Place.BRACKET
 
 
 def _types(core: Core, job: Job) -> Generator[Want, Order | None, tuple[int, ...] | None]:
@@ -171,37 +142,38 @@ def _obey(core: Core, job: Job, place: Place, ticket: int) -> Generator[Want, Or
             case Prepare():
                 prepared = yield from _prepare(core, place)
                 if prepared is None:
-                    core.effects.append(NotPrepared(ticket, *_last_error(core)))
+                    core.effects.append(NotPrepared(ticket, *last_error(core)))
                 else:
                     core.effects.append(Prepared(ticket, *prepared))
             case Abort():
                 prepared = None
                 yield from _unprepare(core, began=began)
             case Deny() as denial:
+                core.waiting = False
                 yield from _unprepare(core, began=began)
                 yield from refused(core, denial.sqlstate, denial.message, denial.detail, denial.hint)
                 return None
             case Withdraw() as withdrawal:
+                core.waiting = False
                 yield from _unprepare(core, began=began)
                 core.effects.append(Withdrawn(ticket, withdrawal.reason))
                 yield from refused(core, sqlstate.QUERY_CANCELED, "canceling statement due to user request")
                 return None
             case Forward() as forward:
+                # From here on the shell is owed an Outcome, whatever happens.
+                core.waiting = False
+                core.flight = Flight(Write(ticket), Ending.ROLLED_BACK)
                 if prepared is None:
                     prepared = yield from _prepare(core, place, ask_xid=False)
                 if prepared is None:
-                    state, reason = _last_error(core)
+                    state, reason = last_error(core)
+                    core.flight = None
                     core.effects.append(Outcome(ticket, Ending.FAILED, None, state, reason))
                     yield from refused(core, state or sqlstate.INTERNAL_ERROR, reason or "The server refused.")
                     return None
                 return forward.permission, prepared[0]
             case None:
                 raise Broken("A step was resumed without an order.")
-
-
-def _last_error(core: Core) -> tuple[str, str]:
-    error = core.link.last_error
-    return error.get("C", b"").decode("ascii", "replace"), error.get("M", b"").decode("utf-8", "replace")
 
 
 def _row(answer: Answer) -> tuple[str, ...] | None:
@@ -230,7 +202,7 @@ def _ask_fingerprint(core: Core) -> Generator[Want, Order | None, str | None]:
 def _tell_fingerprint(core: Core, ticket: int) -> Step:
     fingerprint = yield from _ask_fingerprint(core)
     if fingerprint is None:
-        core.effects.append(NotPrepared(ticket, *_last_error(core)))
+        core.effects.append(NotPrepared(ticket, *last_error(core)))
     else:
         core.effects.append(Fingerprint(ticket, fingerprint))
 
@@ -264,109 +236,3 @@ def _unprepare(core: Core, *, began: bool) -> Step:
     """Undo `_prepare`; a transaction that an earlier write of the group began stays."""
     if began and core.own is not None:
         yield from rolled_back(core)
-
-
-def rows_of(answer: Answer) -> int | None:
-    """Rows affected: the counts of all tags but SELECT's; None where none counts."""
-    counts = [server.rows_of_tag(tag) for tag in answer.tags if not tag.startswith((b"SELECT", b"FETCH"))]
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
-
-
-def _fly(core: Core, write: Write, lost: Ending, answer: Answer) -> Generator[Want, Order | None, Write | None]:
-    """Wait for a forwarded Command. Returns the write with its rows; None when it failed, which is told."""
-    core.flight = Flight(write, lost)
-    yield Want.QUIET
-    core.flight = None
-    done = Write(write.ticket, rows_of(answer), write.xid)
-    if core.link.last_error:
-        state, reason = (answer.sqlstate, answer.reason) if answer.error else _last_error(core)
-        core.effects.append(Outcome(write.ticket, Ending.FAILED, None, state, reason, write.xid))
-        return None
-    return done
-
-
-def _run_in_theirs(core: Core, job: Job, permission: Pass, write: Write) -> Step:
-    answer = Answer()
-    send_job(core, permission, job, answer=answer)
-    done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
-    if done is not None and core.transaction is not None:
-        core.transaction.writes.append(done)
-
-
-def _run_in_ours(core: Core, job: Job, permission: Pass, write: Write) -> Step:
-    answer = Answer()
-    send_job(core, permission, job, keep=job.simple, answer=answer)
-    done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
-    if core.link.status == IDLE or core.own is None:
-        raise Broken("A transaction of ours was ended by the statement in it.", alarm=True)
-    if done is not None:
-        core.own.append(done)
-    if not job.simple:
-        # Its outcome is known at the client's Sync: a Sync group is one transaction.
-        return
-    if done is None or core.link.status == FAILED:
-        yield from rolled_back(core)
-    else:
-        yield from _commit_query(core)
-    core.link.say(encode.ready_for_query(core.link.status))
-
-
-def _commit_query(core: Core) -> Step:
-    """Commit after a Query. Its CommandComplete was kept back: an error of the COMMIT takes its place."""
-    core.committing = True
-    answer = yield from ask(core, core.hidden.commit, 1)
-    core.committing = False
-    writes, core.own = core.own or [], None
-    if answer.tags == [b"COMMIT"]:
-        core.end_writes(writes, Ending.COMMITTED)
-        core.link.release_kept()
-        return
-    core.link.drop_kept()
-    core.end_writes(writes, Ending.FAILED, answer.sqlstate, answer.reason)
-    core.link.say(error_of(answer))
-
-
-def _run_bracketed(core: Core, job: Job, permission: Pass, ticket: int) -> Step:
-    answer = Answer()
-    write = Write(ticket)
-    core.link.bracket = True
-    opened = yield from ask(core, core.hidden.bracket_open, 1)
-    done: Write | None = None
-    if opened.error is None:
-        send_job(core, permission, job, keep=job.simple, answer=answer)
-        done = yield from _fly(core, write, Ending.UNKNOWN, answer)
-    else:
-        core.effects.append(Outcome(ticket, Ending.FAILED, None, opened.sqlstate, opened.reason))
-        core.link.say(error_of(opened))
-    for _ in range(_CLOSING_TRIES):
-        closed = yield from ask(core, core.hidden.bracket_close, 1)
-        if closed.error is None:
-            break
-    core.link.bracket = False
-    if not core.link.read_only_default or closed.error is not None or core.link.status != IDLE:
-        raise Broken("The session could not be made read-only again.", alarm=True)
-    if done is not None:
-        core.effects.append(Outcome(ticket, Ending.COMMITTED, done.rows))
-    core.link.release_kept()
-    if job.simple:
-        core.link.say(encode.ready_for_query(core.link.status))
-    elif opened.error is not None:
-        core.tail, core.link.failed = None, True
-
-
-_CLOSING_TRIES = 2
-"""A late cancel can hit the closing SET once."""
-
-
-def _run_read(core: Core, job: Job, permission: Pass, ticket: int) -> Step:
-    answer = Answer()
-    if job.simple:
-        core.link.last_error = {}
-        core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer))
-    else:
-        core.guard()
-        send_job(core, permission, job, answer=answer)
-    done = yield from _fly(core, Write(ticket), Ending.UNKNOWN, answer)
-    if done is not None:
-        core.effects.append(Outcome(ticket, Ending.COMMITTED, done.rows))
