@@ -268,7 +268,9 @@ def test_an_upload_without_a_good_ticket_is_not_even_read(site: Http) -> None:
     assert site.announce("PUT", "/uploads/command?kind=command&mac=0", 1000) == 413
 
 
-@pytest.mark.parametrize("name", ["edge-2-000000000001", "edge-1-1", "control-plane-000000000001", "edge-1-00000000000a"])
+@pytest.mark.parametrize(
+    "name", ["edge-2-000000000001", "edge-1-1", "control-plane-000000000001", "edge-1-00000000000a"]
+)
 def test_a_segment_of_somebody_else_is_not_taken(site: Http, name: str) -> None:
     ask = UploadRequest(kind="lines", name=name, sha256="0" * 64, length=10)
     assert site.edge("POST", "/v1/uploads", encode(ask)).body["code"] == "foreign_segment"

@@ -1,0 +1,211 @@
+"""The suite of `ports.requests`: every arrow is one conditional write, with its Record or not at all."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+
+from control_plane.chalicelib.ports.requests import Outcome
+from tests.control_plane.ports.backend import (
+    NOTE,
+    Backend,
+    add_person,
+    approved,
+    asked,
+    ballot,
+    in_state,
+    opened,
+    records,
+    spend,
+)
+from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError, Unavailable
+from twokeys.request import FINAL, TRANSITIONS, Event, State
+
+ENDS = sorted(set(Event) - {Event.APPROVE, Event.DENY, Event.SPEND})
+
+
+class RequestsSuite:
+    """Subclass it with a fixture `backend`."""
+
+    def test_a_new_request_is_pending_and_due(self, backend: Backend) -> None:
+        what = asked()
+        stored, new = backend.ports.requests.open(what, 60_000, 10, NOTE)
+        assert (new, stored.state, stored.due_at) == (True, State.PENDING, backend.clock.now() + 60_000)
+        assert stored.asked.opened_at == backend.clock.now()
+        assert backend.ports.requests.find(what.id) == stored
+        assert backend.ports.requests.open(what, 1, 10, NOTE) == (stored, False)
+        assert backend.ports.requests.find("req_" + "z" * 26) is None
+
+    def test_an_id_belongs_to_its_content_and_edge(self, backend: Backend) -> None:
+        what = asked()
+        backend.ports.requests.open(what, 60_000, 10, NOTE)
+        for change in ({"content_sha256": "0" * 64}, {"edge_id": "edge-2"}):
+            with pytest.raises(Conflict):
+                backend.ports.requests.open(msgspec.structs.replace(what, **change), 60_000, 10, NOTE)
+
+    def test_an_item_over_400_kb_is_refused(self, backend: Backend) -> None:
+        what = asked()
+        long = msgspec.structs.replace(what, opened=msgspec.structs.replace(what.opened, reasons=["x" * 8000] * 51))
+        with pytest.raises(InvalidInput):
+            backend.ports.requests.open(long, 60_000, 10, NOTE)
+        assert backend.ports.requests.find(what.id) is None
+
+    def test_unfinished_requests_of_an_edge_are_limited(self, backend: Backend) -> None:
+        opened(backend)
+        with pytest.raises(Unavailable) as caught:
+            backend.ports.requests.open(asked(), 60_000, 1, NOTE)
+        assert caught.value.code == "too_many"
+
+    @pytest.mark.parametrize("state", sorted(State))
+    @pytest.mark.parametrize("event", ENDS)
+    def test_every_arrow_and_no_other(self, backend: Backend, state: State, event: Event) -> None:
+        before = in_state(backend, state)
+        count = len(records(backend))
+        after = TRANSITIONS.get((state, event))
+        if after is None:
+            with pytest.raises(Conflict):
+                backend.ports.requests.end(before.asked.id, event, Outcome(), NOTE)
+            assert backend.ports.requests.find(before.asked.id) == before
+            assert len(records(backend)) == count
+            return
+        stored = backend.ports.requests.end(before.asked.id, event, Outcome(reason="r"), NOTE)
+        assert (stored.state, stored.outcome.reason, stored.due_at) == (after, "r", 0)
+        assert records(backend)[-1]["outcome"] == after.value
+
+    def test_what_is_not_due_does_not_end_by_time(self, backend: Backend) -> None:
+        stored = opened(backend)
+        backend.clock.pass_seconds(59)
+        with pytest.raises(Conflict):
+            backend.ports.requests.end(stored.asked.id, Event.EXPIRE, Outcome(), NOTE, when_due=True)
+        backend.clock.pass_seconds(1)
+        ended = backend.ports.requests.end(stored.asked.id, Event.EXPIRE, Outcome(), NOTE, when_due=True)
+        assert ended.state is State.EXPIRED
+
+    def test_a_vote_counts_once_with_its_record(self, backend: Backend) -> None:
+        stored = opened(backend)
+        decided = backend.ports.requests.decide(ballot(stored.asked.id), NOTE)
+        assert (decided.state, [vote.person_id for vote in decided.votes]) == (State.APPROVED, ["rob"])
+        assert decided.due_at == backend.clock.now() + 60_000
+        assert records(backend)[-1]["outcome"] == "approved"
+        count = len(records(backend))
+        assert backend.ports.requests.decide(ballot(stored.asked.id), NOTE) == decided
+        assert len(records(backend)) == count
+
+    @pytest.mark.parametrize(
+        ("change", "error"),
+        [
+            ({"command_digest": "0" * 64}, Refused),
+            ({"person_id": "ann"}, Refused),
+            ({"person_id": "agent-7"}, Refused),
+            ({"person_id": "nobody"}, Conflict),
+            ({"person_revision": 2}, Conflict),
+            ({"policy_revision": 2}, Conflict),
+        ],
+    )
+    def test_a6_everything_is_checked_in_the_write_itself(
+        self, backend: Backend, change: dict[str, object], error: type[TwokeysError]
+    ) -> None:
+        stored = opened(backend)
+        for approve in (True, False):
+            with pytest.raises(error):
+                backend.ports.requests.decide(
+                    msgspec.structs.replace(ballot(stored.asked.id, approve=approve), **change), NOTE
+                )
+        assert backend.ports.requests.find(stored.asked.id) == stored
+
+    def test_a5_a_vote_at_the_deadline_is_late(self, backend: Backend) -> None:
+        stored = opened(backend)
+        backend.clock.pass_seconds(60)
+        with pytest.raises(Conflict):
+            backend.ports.requests.decide(ballot(stored.asked.id), NOTE)
+
+    @pytest.mark.parametrize("state", sorted(set(State) - {State.PENDING}))
+    def test_only_pending_is_decided(self, backend: Backend, state: State) -> None:
+        add_person(backend, "zoe", "reviewers")
+        stored = in_state(backend, state)
+        for approve in (True, False):
+            with pytest.raises(Conflict):
+                backend.ports.requests.decide(ballot(stored.asked.id, "zoe", approve), NOTE)
+        assert backend.ports.requests.find(stored.asked.id) == stored
+
+    def test_as_many_people_as_needed(self, backend: Backend) -> None:
+        add_person(backend, "zoe", "reviewers")
+        stored = opened(backend, asked(approvals=2))
+        first = backend.ports.requests.decide(ballot(stored.asked.id), NOTE)
+        assert (first.state, first.due_at) == (State.PENDING, stored.due_at)
+        assert records(backend)[-1]["outcome"] == "vote"
+        assert backend.ports.requests.decide(ballot(stored.asked.id, "zoe"), NOTE).state is State.APPROVED
+
+    def test_a_spend_is_entered_once(self, backend: Backend) -> None:
+        stored = approved(backend)
+        spent = backend.ports.requests.spend(spend(stored.asked.id), NOTE)
+        assert (spent.state, spent.due_at) == (State.SPENDING, backend.clock.now() + 60_000)
+        assert backend.ports.requests.spend(spend(stored.asked.id), NOTE) == spent
+        for other in (
+            spend(stored.asked.id, "b" * 32),
+            spend(stored.asked.id, edge_id="edge-2"),
+            spend(stored.asked.id, command_digest="0" * 64),
+        ):
+            with pytest.raises(Conflict):
+                backend.ports.requests.spend(other, NOTE)
+
+    def test_a_lapsed_approval_is_not_spent(self, backend: Backend) -> None:
+        stored = approved(backend)
+        backend.clock.pass_seconds(60)
+        with pytest.raises(Conflict):
+            backend.ports.requests.spend(spend(stored.asked.id), NOTE)
+
+    def test_the_first_reply_is_the_only_one(self, backend: Backend) -> None:
+        stored = in_state(backend, State.SPENDING)
+        requests = backend.ports.requests
+        assert requests.keep_reply(stored.asked.id, "a" * 32, b"first") == b"first"
+        assert requests.keep_reply(stored.asked.id, "a" * 32, b"second") == b"first"
+        with pytest.raises(Conflict):
+            requests.keep_reply(stored.asked.id, "b" * 32, b"third")
+
+    def test_of_many_at_once_one_spends(self, backend: Backend) -> None:
+        stored = approved(backend)
+        start, won = threading.Barrier(6), list[str]()
+
+        def go(number: int) -> None:
+            start.wait()
+            try:
+                backend.ports.requests.spend(spend(stored.asked.id, f"{number:032x}"), NOTE)
+            except Conflict:
+                return
+            won.append(str(number))
+
+        threads = [threading.Thread(target=go, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+
+    def test_lists_are_newest_first_and_by_state(self, backend: Backend) -> None:
+        first = opened(backend)
+        backend.clock.pass_seconds(1)
+        second = approved(backend)
+        listed = backend.ports.requests.listed(None)
+        assert [one.asked.id for one in listed] == [second.asked.id, first.asked.id]
+        assert [one.asked.id for one in backend.ports.requests.listed(State.PENDING)] == [first.asked.id]
+
+    def test_what_is_due_and_unfinished_is_found(self, backend: Backend) -> None:
+        stored = {state: in_state(backend, state) for state in State}
+        due = dict(backend.ports.requests.due())
+        waiting = {State.PENDING, State.APPROVED, State.SPENDING}
+        assert due == {stored[state].asked.id: stored[state].due_at for state in waiting}
+        found = backend.ports.requests.unfinished("edge-1", 100)
+        assert {one.state for one in found} == {state.value for state in set(State) - FINAL}
+        assert backend.ports.requests.unfinished("edge-2", 100) == []
+        assert len(backend.ports.requests.unfinished("edge-1", 2)) == 2
+
+    @pytest.mark.parametrize("state", sorted(State))
+    def test_a_restart_changes_nothing(self, backend: Backend, state: State) -> None:
+        stored = in_state(backend, state)
+        count = len(records(backend))
+        backend.reopen()
+        assert backend.ports.requests.find(stored.asked.id) == stored
+        assert len(records(backend)) == count
