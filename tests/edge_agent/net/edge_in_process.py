@@ -191,6 +191,7 @@ def parts(
         upstream_database=postgres.database,
         search_path="shop, public",
         hold_seconds=30,
+        in_transaction_hold_seconds=20,
         heartbeat_seconds=1,
     )
     rules = StartupRules("sample-db", False, b"m" * 32, None, Plaintext.LOOPBACK, postgres.database)

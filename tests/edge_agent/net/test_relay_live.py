@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,18 +162,20 @@ def test_another_database_is_refused(edge: InProcessEdge) -> None:
         psycopg.connect(edge.dsn.replace(f"dbname={edge.postgres.database}", "dbname=postgres"))
 
 
-def test_a_wrong_password_is_refused_and_recorded(edge: InProcessEdge, tmp_path: Path) -> None:
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+def test_a_wrong_password_is_refused_and_recorded(tmp_path: Path, postgres: RealPostgres) -> None:
+    with (
+        edge_in_process(tmp_path, postgres) as edge,
+        pytest.raises(psycopg.OperationalError, match="password authentication failed"),
+    ):
         psycopg.connect(edge.dsn.replace("sample-caller", "other-caller"))
     lines = b"".join(path.read_bytes() for path in (tmp_path / "journal").glob("*journal*"))
     assert b"sign_in_failed" in lines
 
 
-def test_threads_of_one_client_library_can_share_a_pipeline(edge: InProcessEdge) -> None:
+def test_a_pipeline_of_reads_is_answered_in_order(edge: InProcessEdge) -> None:
     with psycopg.connect(edge.dsn, autocommit=True) as caller, caller.pipeline():
         cursors = [caller.execute("SELECT %s::int", (at,)) for at in range(10)]
         assert [one.fetchone() for one in cursors] == [(at,) for at in range(10)]
-    assert threading.active_count() < 50
 
 
 def test_psql_works_as_people_use_it(edge: InProcessEdge) -> None:
@@ -253,3 +254,68 @@ def psql(edge: InProcessEdge, *arguments: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [program, "-X", edge.dsn, *arguments], capture_output=True, text=True, timeout=30, check=False
     )
+
+
+def test_a_hold_in_the_callers_transaction_is_shorter(edge: InProcessEdge) -> None:
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        caller.execute("UPDATE orders SET total = 3 WHERE id = 171")
+        with caller.transaction():
+            caller.execute("UPDATE orders SET total = 3 WHERE id = 171")
+    assert [one.hold_seconds for one in edge.control.opened] == [30, 20]
+
+
+def test_a_hang_up_after_the_forward_still_reports_what_happened(edge: InProcessEdge) -> None:
+    edge.postgres.admin("UPDATE shop.orders SET total = 1 WHERE id = 172")
+    caller = WaitingCaller(edge.dsn, "UPDATE orders SET total = 4 FROM (SELECT pg_sleep(1)) AS z WHERE id = 172")
+    running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%id = 172%'"
+    while edge.postgres.admin(running).strip() != "1":
+        assert caller.error is None
+    caller.connection.pgconn.finish()
+    assert edge.control.reported.wait(10)
+    total = float(edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 172"))
+    assert (edge.control.reports[0].outcome, total) in (("done", 4), ("failed", 1))
+
+
+def test_a_deferred_constraint_that_fails_at_commit_is_a_failed_write(edge: InProcessEdge) -> None:
+    edge.postgres.admin(
+        "DROP TABLE IF EXISTS shop.late; CREATE TABLE shop.late (id int, UNIQUE (id) DEFERRABLE INITIALLY DEFERRED);"
+        f" INSERT INTO shop.late VALUES (1); GRANT ALL ON shop.late TO {edge.postgres.user}"
+    )
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("INSERT INTO shop.late VALUES (1)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            caller.commit()
+        assert caller.execute("SELECT 1").fetchone() == (1,)
+    assert edge.control.reported.wait(5)
+    assert [(one.outcome, one.sqlstate) for one in edge.control.reports] == [("failed", "23505")]
+
+
+def test_a_savepoint_rolled_back_takes_its_write_with_it(edge: InProcessEdge) -> None:
+    edge.postgres.admin("UPDATE shop.orders SET total = 1 WHERE id IN (173, 174)")
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("UPDATE orders SET total = 5 WHERE id = 173")
+        caller.execute("SAVEPOINT mine")
+        caller.execute("UPDATE orders SET total = 5 WHERE id = 174")
+        caller.execute("ROLLBACK TO mine")
+        caller.commit()
+    until(edge, 2)
+    assert sorted(one.outcome for one in edge.control.reports) == ["done", "failed"]
+    assert edge.postgres.admin("SELECT sum(total) FROM shop.orders WHERE id IN (173, 174)").strip().startswith("6")
+
+
+def test_a_server_that_dies_while_a_command_is_held_withdraws_it(edge: InProcessEdge) -> None:
+    edge.control.verdict = "pending"
+    caller = WaitingCaller(edge.dsn, "UPDATE orders SET total = 6 WHERE id = 175")
+    assert edge.control.arrived.wait(5)
+    edge.postgres.admin(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{edge.postgres.user}'"
+    )
+    assert edge.control.gone.wait(5)
+    assert isinstance(caller.done().error, psycopg.OperationalError)
+
+
+def until(edge: InProcessEdge, reports: int) -> None:
+    """Wait for this many reports."""
+    while len(edge.control.reports) < reports:
+        assert edge.control.reported.wait(5)
+        edge.control.reported.clear()

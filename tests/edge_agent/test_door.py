@@ -1,0 +1,84 @@
+"""The session's door remembers, and forgets when it must."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_agent.classify.cache import SqlClassifier
+from edge_agent.door import MAX_REMEMBERED, SessionDoor, schemas_of
+from edge_agent.gate import Gate, Standing, World
+from edge_agent.protocols.postgres.door import Route
+from twokeys.caller import Caller, CallerKind
+from twokeys.command import QueryProtocol
+from twokeys.errors import Refused
+from twokeys.policy import STARTER_TEXT, Policies
+
+SIMPLE = QueryProtocol.SIMPLE
+READ = b"SELECT count(*) FROM orders"
+
+
+def opened(policies: str = STARTER_TEXT, *, sponsor: str = "ann") -> tuple[Gate, SessionDoor]:
+    gate = Gate()
+    gate.stand(Standing())
+    gate.enter(World("edge-1", 1, Policies(policies, 1), {}))
+    caller = Caller("agent-7", CallerKind.MACHINE, sponsor)
+    return gate, SessionDoor(gate, SqlClassifier(), caller, "sample-db", ("shop",))
+
+
+def test_a_repeated_text_is_judged_once() -> None:
+    _, door = opened()
+    assert door.judge(SIMPLE, READ) is door.judge(SIMPLE, READ)
+    assert door.judge(SIMPLE, READ) is not door.judge(SIMPLE, READ + b" ")
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    _, door = opened()
+    first = door.judge(SIMPLE, b"SELECT 0")
+    for at in range(1, MAX_REMEMBERED + 1):
+        door.judge(SIMPLE, b"SELECT %d" % at)
+    assert door.judge(SIMPLE, b"SELECT 0") is not first
+
+
+def test_w6_a_new_bundle_is_obeyed_by_the_next_text() -> None:
+    gate, door = opened()
+    before = door.judge(SIMPLE, READ)
+    assert before.route is Route.READ
+    gate.enter(World("edge-1", 2, Policies("", 2), {}))
+    assert door.judge(SIMPLE, READ).route is Route.DENIED
+    with pytest.raises(Refused):
+        door.admit(before)
+
+
+def test_a10_a_standing_that_denies_is_obeyed_by_the_next_text() -> None:
+    gate, door = opened()
+    write = b"DELETE FROM orders"
+    assert door.judge(SIMPLE, write).route is Route.STEP
+    gate.stand(Standing(writes_denied="The disk is nearly full."))
+    assert door.judge(SIMPLE, write).route is Route.DENIED
+    assert door.judge(SIMPLE, READ).route is Route.READ
+    gate.stand(Standing(writes_denied="It is old.", reads_denied="It is old."))
+    assert door.judge(SIMPLE, READ).route is Route.DENIED
+
+
+def test_a_held_text_gets_no_pass() -> None:
+    _, door = opened()
+    with pytest.raises(Refused):
+        door.admit(door.judge(SIMPLE, b"DELETE FROM orders"))
+
+
+def test_nobody_who_is_answered_for_by_nobody_may_write() -> None:
+    assert opened()[1].may_write
+    assert not opened(sponsor="")[1].may_write
+
+
+def test_unqualified_names_prove_nothing_once_they_may_have_moved() -> None:
+    _, door = opened()
+    before = door.judge(SIMPLE, READ).verdict.classification.accesses
+    door.distrust_names()
+    assert door.judge(SIMPLE, READ).verdict.classification.accesses != before
+
+
+def test_a_search_path_is_read_as_the_server_reads_it() -> None:
+    assert schemas_of('shop, "$user", "Odd""One", PUBLIC', "twokeys_edge") == (
+        "shop", "twokeys_edge", 'Odd"One', "public",
+    )  # fmt: skip
