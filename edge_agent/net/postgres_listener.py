@@ -125,11 +125,13 @@ class Listener:
 
     def recheck(self) -> None:
         """End the sessions of callers whom a newer Bundle does not know as they signed in."""
-        directory = self._parts.directory()
         for one in tuple(self._sessions.values()):
-            user = directory.lookup(one.caller) if directory is not None else None
-            if registration(user) != one.registered:
+            if self._registered(one.caller) != one.registered:
                 one.relay.end("the caller's registration changed; sign in again")
+
+    def _registered(self, caller: str) -> Registration:
+        directory = self._parts.directory()
+        return registration(directory.lookup(caller) if directory is not None else None)
 
     def _accepted(self, wire: Wire) -> None:
         limits = self._parts.limits
@@ -240,6 +242,9 @@ class Listener:
         relay = Relay(facts, session, door, records, around)
         try:
             await records.append_durable(RecordType.SESSION_START, {"reason": f"from {wire.peer}"})
+            if self._registered(facts.caller.id) != registered:
+                # A Bundle came while the server was reached; nothing is awaited from here to `recheck`'s reach.
+                raise Refused("The caller's registration changed.", not_done="No session was begun.", code="changed")
             wire.write(greeting(ready.parameters, may_write=door.may_write, pid=pid, key=cancel_key))
         except (TwokeysError, WireLost):
             wire.close()
