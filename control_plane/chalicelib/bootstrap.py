@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
 from chalice.app import Blueprint, Chalice, ConvertToMiddleware, Response
 
 from twokeys.edge_call import TIME_HEADER
@@ -182,3 +183,10 @@ def _observe(app: Chalice) -> None:
     app.register_middleware(
         ConvertToMiddleware(tracer.capture_lambda_handler(capture_response=False, capture_error=False))
     )
+
+    def count(event: Any, get_response: Callable[[Any], Response]) -> Response:
+        response = get_response(event)
+        metrics.add_metric(name=f"Answers{response.status_code // 100}xx", unit=MetricUnit.Count, value=1)
+        return response
+
+    app.register_middleware(count, "http")

@@ -242,7 +242,7 @@ def test_a_forged_foreign_or_expired_token_is_nobody(site: Http, change: dict[st
                       {"kid": kid, "typ": "at+jwt"})  # fmt: skip
     assert site.person(good, "GET", "/v1/requests").status == 200
     algorithm = change.get("alg", "ES256")
-    bad = jwt.encode(claims, None if algorithm == "none" else key, algorithm, headers)
+    bad = jwt.encode(claims, "" if algorithm == "none" else key, algorithm, headers)
     assert site.person(bad, "GET", "/v1/requests").status in (401, 403)
 
 

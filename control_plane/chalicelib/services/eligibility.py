@@ -75,7 +75,9 @@ class Eligibility:
         person, opened = entry.person, asked.opened
         if person.is_same_human(opened.caller):
             return Judgement(Bar.OWN, "You asked for it: somebody else must decide.", *revisions)
-        if opened.sponsor and person.is_same_human(opened.sponsor):
+        now = self._people.caller(opened.caller)
+        sponsors = {opened.sponsor, now.sponsor if now else ""} - {""}
+        if any(person.is_same_human(sponsor) for sponsor in sponsors):
             return Judgement(Bar.OWN, f"You answer for {opened.caller}: somebody else must decide.", *revisions)
         edit = next((one for one in self._edits(asked) if one.editor == person.id), None)
         if edit is not None:

@@ -62,6 +62,9 @@ class Registry:
                                not_done="Nothing was changed.", code="bad_person")  # fmt: skip
         known = self._people.person(person.id)
         before = known.person if known else Person(person.id, "")
+        if OWNERS in before.groups and OWNERS not in person.groups and self._owners() == [person.id]:
+            raise Refused("Nobody would be left in owners.", not_done="Nothing was changed.",
+                          advice="Make somebody else an owner first.", code="last_owner")  # fmt: skip
         edits = [f"group:{group}" for group in sorted(set(before.groups) ^ set(person.groups))]
         if known is None or before.accounts != person.accounts:
             edits.append(f"person:{person.id}")
@@ -91,6 +94,9 @@ class Registry:
                       sponsor=machine.sponsor, objects=edits, outcome="changed" if before else "added")  # fmt: skip
         self._people.put_machine(MachineChange(machine=machine, edits=edits), by, record)
         return machine
+
+    def _owners(self) -> list[str]:
+        return [entry.person.id for entry in self._people.persons() if OWNERS in entry.person.groups]
 
 
 def refuse_unless_owner(person: PersonEntry) -> None:

@@ -52,6 +52,20 @@ def test_a6_the_sponsor_cannot_decide(a_world: World) -> None:
             a_world.vote("ann", opened, approve)
 
 
+def test_a6_who_became_the_sponsor_meanwhile_cannot_decide(a_world: World) -> None:
+    opened = a_world.open().id
+    a_world.services.registry.put_machine(a_world.person("ann"), MachineFacts("agent-7", "rob", []))
+    for person in ("ann", "rob"):
+        with pytest.raises(Refused, match="You answer for agent-7"):
+            a_world.vote(person, opened)
+
+
+def test_the_last_owner_stays_one(a_world: World) -> None:
+    ann = a_world.person("ann")
+    with pytest.raises(Refused, match="Nobody would be left"):
+        a_world.services.registry.put_person(ann, Person("ann", "ann@example.com", (), ("reviewers",)), ann.revision)
+
+
 def test_a6_a_person_cannot_decide_about_their_own_request(a_world: World) -> None:
     opened = a_world.open(caller="rob").id
     with pytest.raises(Refused, match="You asked for it"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -136,7 +138,7 @@ def test_a11_an_edge_that_decided_under_older_rules_is_sent_back(a_world: World)
         {"certain": False},
     ],
 )
-def test_what_contradicts_itself_is_refused(a_world: World, change: dict[str, object]) -> None:
+def test_what_contradicts_itself_is_refused(a_world: World, change: dict[str, Any]) -> None:
     with pytest.raises((InvalidInput, Refused, Conflict)):
         a_world.open(**change)
     assert a_world.ports.requests.listed(None) == []
@@ -157,7 +159,7 @@ def test_the_excerpt_is_taken_from_the_command_not_from_the_wire(a_world: World)
 def test_a_command_that_was_uploaded_is_found_by_its_hash(a_world: World) -> None:
     command = PostgresCommand(QueryProtocol.SIMPLE, b"UPDATE shop.orders SET note = '" + b"x" * 400_000 + b"'")
     data = canonical(command.to_json())
-    fields = {
+    fields: dict[str, Any] = {
         "command": None, "command_sha256": sha256(data), "command_bytes": len(data),
         "command_digest": command_digest(command, Setting(TARGET, "shop", "agent-7", FINGERPRINT)),
     }  # fmt: skip
