@@ -192,7 +192,7 @@ class Client:
         portal.started = True
         expected = expect.EXECUTE
         if judgement.verdict.resets_session:
-            expected = Expected(EXECUTE_TAKES, EXECUTE_ENDS, done=core.statements.clear)
+            expected = Expected(EXECUTE_TAKES, EXECUTE_ENDS, undo=core.statements.clear())
         self._link.forward(permission, raw, expected)
 
     def _close(self, buffer: bytes, start: int, end: int) -> None:

@@ -10,6 +10,7 @@ https://www.postgresql.org/docs/current/protocol-flow.html
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,15 +51,17 @@ class Expected:
         keep: Its last CommandComplete is kept back, and its ReadyForQuery is not shown.
     """
 
-    __slots__ = ("answer", "done", "ends", "hidden", "keep", "left", "ready", "takes", "undo")
+    __slots__ = ("answer", "done", "ends", "hidden", "keep", "left", "plain", "ready", "takes", "undo")
 
     def __init__(
         self, takes: bytes, ends: bytes, *, hidden: bool = False, answer: Answer | None = None, left: int = 1,
-        undo: Undo | None = None, done: Undo | None = None, keep: bool = False,
+        undo: Undo | None = None, done: Callable[[], object] | None = None, keep: bool = False,
     ) -> None:  # fmt: skip
         self.takes, self.ends, self.hidden, self.answer = takes, ends, hidden, answer
         self.left, self.undo, self.done, self.keep = left, undo, done, keep
         self.ready = ends == b"Z"
+        self.plain = not hidden and answer is None and done is None and not keep and not self.ready
+        """The client sees it all, and nothing need be noted: the hot path."""
 
 
 EXECUTE_TAKES: Final = b"DHdc"

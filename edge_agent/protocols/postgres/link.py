@@ -135,14 +135,18 @@ class Link:
         try:
             spans = self._splitter.feed(data)
             buffer, run, stop = self._splitter.buffer, -1, 0
+            waiting = self._expected
             for kind, start, end in spans:
-                if self._take(kind, buffer, start, end):
-                    if run < 0:
-                        run = start
-                    stop = end
-                elif run >= 0:
-                    self._to_client.append(buffer[run:stop])
-                    run = -1
+                if waiting and waiting[0].plain and kind in waiting[0].ends:
+                    waiting.popleft()
+                elif not self._take(kind, buffer, start, end):
+                    if run >= 0:
+                        self._to_client.append(buffer[run:stop])
+                        run = -1
+                    continue
+                if run < 0:
+                    run = start
+                stop = end
             if run >= 0:
                 self._to_client.append(buffer[run:stop])
         except InvalidInput as error:

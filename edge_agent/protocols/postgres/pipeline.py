@@ -142,10 +142,16 @@ class Sized(Generic[V]):
 
         return undo
 
-    def clear(self) -> None:
-        """Hold nothing."""
-        self._held.clear()
-        self.size = 0
+    def clear(self) -> Undo:
+        """Hold nothing; returns what undoes it, but for names that are held again by then."""
+        old, self._held, self.size = self._held, {}, 0
+
+        def undo() -> None:
+            for name, value in old.items():
+                if name not in self._held:
+                    self.put(name, value)
+
+        return undo
 
 
 def command_of(portal: Portal, bind: Bind) -> PostgresCommand:

@@ -20,6 +20,7 @@ and `take_to_client`, one write each. https://www.postgresql.org/docs/current/pr
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ParamSpec
 
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, messages, sqlstate
@@ -48,6 +49,8 @@ from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.link import Broken, Link
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from twokeys.errors import InvalidInput, Refused
+
+P = ParamSpec("P")
 
 _HEARTBEAT = b"application_name"
 """The setting whose unchanged value is reported as a heartbeat: no client shows or minds it."""
@@ -89,12 +92,12 @@ class Session:
         if self._waiting or self._step is not None or self._core.link.unanswered or self._unread:
             self._waiting += data
             return
-        self._guarded(lambda: self._read(data))
+        self._guarded(self._read, data)
 
     def server_bytes(self, data: bytes) -> None:
         """Take bytes from the server."""
         if not self.over:
-            self._guarded(lambda: self._core.link.feed(data))
+            self._guarded(self._core.link.feed, data)
 
     def take_to_server(self) -> bytes:
         """What is to be written to the server now. Append `take_records` to the journal before it."""
@@ -201,17 +204,17 @@ class Session:
         if any(isinstance(other, Forward | Deny | Withdraw) for other in core.orders):
             return False
         core.orders.append(order)
-        self._guarded(lambda: None)
+        self._guarded(self._process)
         return True
 
     def _say(self, data: bytes) -> None:
         if not self.over and not self._core.link.mid_message:
             self._core.link.say(data)
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do the work and whatever it sets free; whatever breaks ends the session."""
         try:
-            work()
+            work(*args, **kwargs)
             self._pump()
         except Broken as broken:
             self._end(str(broken), sqlstate.CONNECTION_FAILURE, alarm=broken.alarm)
