@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -112,7 +113,9 @@ def site(a_world: World) -> Iterator[Http]:
         yield Http(a_world, server.effective_port)
     finally:
         store.waker.close()
-        server.trigger.pull_trigger(server.close)
+        # The loop may be awake already, and close its trigger before this wakes it once more.
+        with contextlib.suppress(OSError):
+            server.trigger.pull_trigger(server.close)
         thread.join(5)
         server.task_dispatcher.shutdown()
 
