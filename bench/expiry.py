@@ -10,26 +10,29 @@ import psycopg
 
 from bench.figures import deployed, summary
 
-COUNT = int(os.environ.get("BENCH_EXPIRIES", "100"))
+COUNT = int(os.environ.get("BENCH_EXPIRIES", "50"))
 HOLD_SECONDS = 3
 
 
 def main() -> None:
     """Measure and print."""
     late: list[float] = []
-    with deployed(hold_seconds=HOLD_SECONDS) as whole:
+    with deployed(hold_seconds=HOLD_SECONDS, connections=COUNT) as whole:
+        callers = [psycopg.connect(whole.dsn, autocommit=True) for _ in range(COUNT)]
 
-        def wait() -> None:
-            with psycopg.connect(whole.dsn, autocommit=True) as caller:
-                begun = time.perf_counter()
-                try:
-                    caller.execute("UPDATE shop.orders SET status = 'open' WHERE id = 2")
-                except psycopg.Error:
-                    late.append((time.perf_counter() - begun - HOLD_SECONDS) * 1000)
+        def wait(caller: psycopg.Connection) -> None:
+            told: list[float] = []
+            caller.add_notice_handler(lambda _: told.append(time.perf_counter()))
+            try:
+                caller.execute("UPDATE shop.orders SET status = 'open' WHERE id = 2")
+            except psycopg.Error:
+                late.append((time.perf_counter() - told[0] - HOLD_SECONDS) * 1000)
 
-        threads = [threading.Thread(target=wait) for _ in range(COUNT)]
+        threads = [threading.Thread(target=wait, args=(caller,)) for caller in callers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    print(f"{COUNT} at once, from statement sent to denial, less {HOLD_SECONDS} s: " + summary(late))
+        for caller in callers:
+            caller.close()
+    print(f"{COUNT} at once, from the notice of the hold to the denial, less {HOLD_SECONDS} s: " + summary(late))

@@ -34,10 +34,10 @@ def resident_mib(pid: int) -> float:
 
 
 @contextmanager
-def deployed(*, hold_seconds: int = 600, limits: str = "") -> Iterator[Deployment]:
+def deployed(*, hold_seconds: int = 600, limits: str = "", connections: int = 100) -> Iterator[Deployment]:
     """A whole deployment in a temporary folder."""
     with (
-        running_postgres(wheel_binaries()) as postgres,
+        running_postgres(wheel_binaries(), {"max_connections": str(connections + 20)}) as postgres,
         tempfile.TemporaryDirectory() as folder,
         deployment(Path(folder), postgres, hold_seconds=hold_seconds, heartbeat_seconds=1, limits=limits) as whole,
     ):

@@ -6,7 +6,7 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +68,10 @@ def open_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def running_postgres(binaries: Binaries) -> Iterator[RealPostgres]:
+def running_postgres(binaries: Binaries, settings: Mapping[str, str] | None = None) -> Iterator[RealPostgres]:
     """A fresh server with sample data, stopped and removed afterwards."""
     with open_folder() as folder:
-        server = PostgresServer(folder / "postgres", binaries, unprivileged(), UNSAFE_FAST)
+        server = PostgresServer(folder / "postgres", binaries, unprivileged(), {**UNSAFE_FAST, **(settings or {})})
         server.create(sync=False)
         server.start()
         try:
