@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from control_plane.chalicelib.adapters.embedded.deployment import Store, open_store
 from control_plane.chalicelib.adapters.embedded.keys import make_keys
 from control_plane.chalicelib.bootstrap import Ports
+from control_plane.chalicelib.ports.session_keys import KeptKey
 from tests.control_plane.ports.backend import NOTE, add_person
 from tests.control_plane.ports.registry_suites import EdgesSuite, PeopleSuite, PoliciesSuite, SessionKeysSuite
 from tests.control_plane.ports.requests_suite import RequestsSuite
@@ -80,6 +81,15 @@ class TestEdges(EdgesSuite):
 
 class TestSessionKeys(SessionKeysSuite):
     """SQLite."""
+
+
+def test_an_erased_key_is_in_no_file_any_more(backend: EmbeddedBackend) -> None:
+    wrapped = b"wrapped-key-of-a-session" * 16
+    backend.ports.session_keys.put(KeptKey(edge_id="edge-1", session="s", wrapping_key_id="w", wrapped=wrapped))
+    files = list(backend.folder.glob("store.sqlite*"))
+    assert any(wrapped in path.read_bytes() for path in files)
+    assert backend.ports.session_keys.erase("s")
+    assert not any(wrapped in path.read_bytes() for path in files)
 
 
 class TestBlobs(BlobsSuite):

@@ -59,7 +59,7 @@ class Database:
             )
             connection.executescript(
                 f"PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{CACHE_KIBIBYTES};"
-                " PRAGMA trusted_schema = OFF;"
+                " PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;"
             )
             self._local.connection = connection
             with self._writer:

@@ -44,8 +44,9 @@ class SqliteSessionKeys:
 
     def erase(self, session: str) -> bool:
         with self._database.write() as connection:
-            connection.execute("PRAGMA secure_delete = ON")
             done = connection.execute(
                 "UPDATE session_keys SET wrapped = NULL WHERE session = ? AND wrapped IS NOT NULL", (session,)
             )
-            return done.rowcount == 1
+        # The old page is overwritten (secure_delete); its copy in the write-ahead log must go too.
+        self._database.read().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return done.rowcount == 1
