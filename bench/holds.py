@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import time
@@ -29,10 +30,13 @@ async def measure() -> None:
         gate = asyncio.Semaphore(50)
 
         waiting = 0
+        all_wait = asyncio.Event()
 
         def told(_: object) -> None:
             nonlocal waiting
             waiting += 1
+            if waiting == COUNT:
+                all_wait.set()
 
         async def hold() -> None:
             async with gate:
@@ -47,8 +51,8 @@ async def measure() -> None:
 
         begun = time.perf_counter()
         tasks = [asyncio.create_task(hold()) for _ in range(COUNT)]
-        while waiting < COUNT and time.perf_counter() - begun < LONGEST_SECONDS:
-            await asyncio.sleep(0.2)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(all_wait.wait(), LONGEST_SECONDS)
         print(f"{waiting} of {COUNT} held after {time.perf_counter() - begun:.1f} s")
         edge, control = resident_mib(whole.edge.pid), resident_mib(whole.control.pid)
         print(f"memory: edge {before[0]:.0f} → {edge:.0f} MiB, control plane {before[1]:.0f} → {control:.0f} MiB")
