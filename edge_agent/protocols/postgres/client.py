@@ -161,6 +161,8 @@ class Client:
             return
         portal = core.portals.get(message.name)
         if portal is not None:
+            if not portal.sent and self._is_replaced(portal):
+                return
             core.bind(portal)
         self._link.send(raw, expect.DESCRIBE_PORTAL)
 
@@ -176,6 +178,9 @@ class Client:
             return
         text = portal.statement.text
         judgement = core.door.judge(QueryProtocol.EXTENDED, text)
+        bound_anew = not portal.sent if judgement.route is Route.READ else tail is None
+        if bound_anew and self._is_replaced(portal):
+            return
         raw = buffer[start:end]
         if judgement.route is not Route.READ:
             if not self._declined(judgement, text):
@@ -266,6 +271,14 @@ class Client:
         self._refuse(
             sqlstate.RESERVED_NAME, f"Names that begin with {RESERVED_PREFIX} are the Edge's own.", "Choose another."
         )
+        return True
+
+    def _is_replaced(self, portal: Portal) -> bool:
+        # A Bind names its statement: sent once more it would bind whatever has that name now (attack W3).
+        statement = portal.statement
+        if self._core.statements.get(statement.name) is statement:
+            return False
+        self._unknown(sqlstate.UNKNOWN_STATEMENT, "prepared statement", statement.name)
         return True
 
     def _unknown(self, state: str, noun: str, name: bytes) -> None:
