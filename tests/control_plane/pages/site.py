@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import re
@@ -218,7 +219,8 @@ def running_site(folder: Path) -> Iterator[Site]:
         yield site
     finally:
         # Closed by its own loop: closing under its feet makes it complain.
-        server.trigger.pull_trigger(server.close)
+        with contextlib.suppress(OSError):
+            server.trigger.pull_trigger(server.close)
         thread.join(5)
         server.task_dispatcher.shutdown()
         people.close()

@@ -23,6 +23,7 @@ from twokeys.record import RecordType
 
 from ...bootstrap import Ports, Services, assemble, services
 from ...ports.clock import Clock
+from ...ports.mailer import Mailer
 from ...ports.requests import Stored
 from ...services.decisions import Verdict
 from ...services.desk import RequestDesk, Shelves
@@ -37,6 +38,7 @@ from .clock import SystemClock
 from .database import Database
 from .edges import SqliteEdges
 from .keys import FileSigner, FileWrapping
+from .notify_config import NotifyConfig, read_notify_config
 from .notifying import NotifyingThread
 from .oidc_client import EmbeddedOidcClient
 from .people import SqlitePeople
@@ -46,6 +48,8 @@ from .records import SqliteRecords
 from .requests import SqliteRequests
 from .scheduler import Scheduler
 from .session_keys import SqliteSessionKeys
+from .slack import SlackPoster
+from .smtp import SmtpMailer
 from .tickets import Tickets
 from .waker import SqliteWaker
 
@@ -133,12 +137,19 @@ class Deployment:
         self.site = people_site.build(
             folder / "people", fixed.public_url, lambda: ports.clock.now() / 1000, desk, self._person_of
         )
-        self._notifying = NotifyingThread(fixed.public_url, self.site.outbox, None, self._not_told)
+        self._notifying = self._notifier(read_notify_config(folder))
         self._told.append(Telling(desk, ports.people, ports.clock, self._notifying).opened)
         client = EmbeddedOidcClient(self.site.issuer)
         self.app: Chalice = assemble(self.services, client, self.site.blueprints, on_lambda=False)
         self._ending = threading.Event()
         self._exporter = threading.Thread(target=self._export, name="exporter", daemon=True)
+
+    def _notifier(self, config: NotifyConfig) -> NotifyingThread:
+        mailer: Mailer = self.site.outbox
+        if config.smtp is not None:
+            mailer = SmtpMailer(config.smtp, lambda: self.store.ports.clock.now() / 1000)
+        slack = SlackPoster(config.slack) if config.slack is not None else None
+        return NotifyingThread(self.public_url, mailer, slack, self._not_told)
 
     def start(self) -> None:
         """Begin the threads. What was due while nobody ran ends now."""
