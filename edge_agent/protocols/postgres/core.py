@@ -193,6 +193,11 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
         expected = Expected(expect.QUERY_TAKES, b"Z", answer=answer, keep=keep, done=done)
         link.forward(permission, job.raw, expected)
         return
+    if job.judgement.writes:
+        # SQL's DEALLOCATE and PREPARE can put another text under the name: parsed anew, it is the approved one.
+        statement = portal.statement
+        link.send(encode.close(b"S", statement.name), expect.HIDDEN_CLOSE)
+        link.send(encode.parse(statement.name, statement.text, statement.types), expect.HIDDEN_PARSE)
     if job.tail is not None:
         core.send_tail(job.tail)
         core.tail = None

@@ -78,6 +78,7 @@ EXECUTE: Final = Expected(EXECUTE_TAKES, EXECUTE_ENDS)
 DESCRIBE_STATEMENT: Final = Expected(b"t", b"Tn")
 DESCRIBE_PORTAL: Final = Expected(b"", b"Tn")
 HIDDEN_CLOSE: Final = Expected(b"", b"3", hidden=True)
+HIDDEN_PARSE: Final = Expected(b"", b"1", hidden=True)
 
 
 def hidden_commands(count: int, answer: Answer | None) -> Expected:

@@ -101,3 +101,22 @@ def test_g2_a_held_cursor_cannot_write_when_its_transaction_commits(edge: InProc
         raw.send(message(b"Q", text.encode() + b"\0"))
         raw.until(b"Z")
     assert (len(edge.control.opened) - asked, value(edge, 171)) == (1, 1)
+
+
+def test_w3_a_view_cannot_run_under_a_name_approved_for_a_write(edge: InProcessEdge, raw: RawCaller) -> None:
+    reset(edge, 170, 171)
+    edge.postgres.admin(
+        "CREATE OR REPLACE FUNCTION shop.red() RETURNS int LANGUAGE sql VOLATILE SECURITY DEFINER AS "
+        "$$ UPDATE shop.orders SET total = 2 WHERE id = 171 RETURNING 1 $$; "
+        "CREATE OR REPLACE VIEW shop.red_view AS SELECT shop.red() AS n; "
+        "GRANT SELECT ON shop.red_view TO PUBLIC"
+    )
+    raw.send(parse(SHOWN, "a"), SYNC)
+    raw.until(b"Z")
+    for text in (b"DEALLOCATE a", b"PREPARE a AS SELECT n FROM red_view"):
+        raw.send(message(b"Q", text + b"\0"))
+        raw.until(b"Z")
+    assert not edge.control.opened
+    raw.send(bind("", "a"), execute(), SYNC)
+    raw.until(b"Z")
+    assert (value(edge, 170), value(edge, 171)) == (2, 1)
