@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,29 @@ def step(record: dict[str, Any]) -> Text:
             line.append(f"\n    {output.plain(name)}: ", "dim")
             line.append_text(output.cell(value))
     body = record.get("body")
-    for name, value in (body if isinstance(body, dict) else {"body": body} if body else {}).items():
+    for name, value in (readable(body) if isinstance(body, dict) else {"body": body} if body else {}).items():
         line.append(f"\n    {output.plain(str(name))}: ", "bold")
         line.append_text(output.visible(value) if isinstance(value, str) else output.cell(value))
     return line
+
+
+def readable(body: dict[str, Any]) -> dict[str, Any]:
+    """A recorded Command with its bytes as people read them: the exact text, the values, a Bind as escaped bytes."""
+    shown = dict(body)
+    for name in ("text", "bind"):
+        if isinstance(shown.get(name), str):
+            shown[name] = _unpacked(shown[name])
+    values = shown.get("parameter_values")
+    if isinstance(values, list):
+        shown["parameter_values"] = [
+            _unpacked(value["bytes"]) if isinstance(value, dict) and "bytes" in value else "NULL" for value in values
+        ]
+    return shown
+
+
+def _unpacked(text: str) -> str:
+    """Base64 as text; what is no UTF-8 is escaped, and what is no base64 stays as it is."""
+    try:
+        return base64.b64decode(text, validate=True).decode("utf-8", "backslashreplace")
+    except ValueError:
+        return text
