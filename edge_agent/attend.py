@@ -197,11 +197,8 @@ class Attendant:
 
 
 def accesses(held: Held) -> list[str]:
-    """The objects touched as ``effect:kind:name``, the spelling of the wire and of the audit table."""
-    return [
-        f"{access.effect.word}:{access.object.kind.value}:{access.object.name}"
-        for access in held.classification.accesses
-    ]
+    """The objects touched, as the wire and the audit table spell them."""
+    return [access.spelled for access in held.classification.accesses]
 
 
 def _open_request(held: Held, digest: str, command: bytes, *, inline: bool) -> OpenRequest:

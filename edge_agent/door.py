@@ -16,7 +16,6 @@ from edge_agent.protocols.postgres.door import Judgement
 from twokeys.caller import Caller
 from twokeys.command import QueryProtocol
 from twokeys.digest import sha256
-from twokeys.effect import Access
 
 MAX_REMEMBERED: Final = 512
 """Judgements kept per session."""
@@ -90,18 +89,13 @@ def facts_of(judgement: Judgement, text: bytes) -> dict[str, object]:
     return {
         "kind": classification.kind,
         "effect": classification.effect.word,
-        "objects": [spelled(access) for access in classification.accesses],
+        "objects": [access.spelled for access in classification.accesses],
         "statement": classification.normalised,
         "text_digest": sha256(text),
         "outcome": decision.outcome.name.lower(),
         "policies": list(decision.policies),
         "bundle": decision.revision,
     }
-
-
-def spelled(access: Access) -> str:
-    """``effect:kind:name``, as the wire and the audit table have it."""
-    return f"{access.effect.word}:{access.object.kind.value}:{access.object.name}"
 
 
 def schemas_of(search_path: str, role: str) -> tuple[str, ...]:

@@ -62,6 +62,11 @@ class Access:
     object: ObjectRef
     effect: Effect
 
+    @property
+    def spelled(self) -> str:
+        """``effect:kind:name``, the spelling of the wire and of the audit table."""
+        return f"{self.effect.word}:{self.object.kind.value}:{self.object.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Classification:
