@@ -46,7 +46,16 @@ class Edges(Protocol):
         """
 
     def edge(self, edge_id: str) -> Edge | None:
-        """An enrolled Edge."""
+        """An enrolled Edge; None when it was revoked."""
+
+    def edges(self) -> list[Edge]:
+        """Every enrolled Edge that is not revoked, by id."""
+
+    def revoke(self, edge_id: str, note: Note) -> bool:
+        """Never hear this Edge again: its unused token goes too, its chain stays. Whether anything changed.
+
+        The id is not used again: `add_token` raises Conflict with code ``revoked``.
+        """
 
     def admit(self, call: EdgeCall, forget_nonces_before: int) -> ChainHead:
         """Take note of a verified call: its nonce is used up, its chain head is known from here on.

@@ -80,7 +80,13 @@ class People(Protocol):
         """Edits at or after this time, of people and of policies."""
 
     def issuers(self) -> list[Issuer]:
-        """Issuers whose tokens callers may use at Edges."""
+        """Issuers whose tokens callers may use at Edges, by name."""
+
+    def put_issuer(self, issuer: Issuer, editor: str, edits: list[str], note: Note) -> None:
+        """Trust an issuer, or change how; log the edits (as `put_person`) and raise the editor's own revision."""
+
+    def remove_issuer(self, issuer: str, editor: str, edits: list[str], note: Note) -> bool:
+        """Trust an issuer no more; whether it was trusted."""
 
     def put_verifier(self, verifier: Verifier, note: Note) -> None:
         """Keep a caller's verifier at a target; an older one is replaced."""

@@ -35,14 +35,14 @@ class Run:
 class Records(Protocol):
     """The chain."""
 
-    def append(self, note: Note) -> ChainHead:
-        """Append one Record by itself, where nothing else changes: a refusal, a reading. On disk when it returns."""
+    def append(self, note: Note) -> None:
+        """Keep one Record by itself, where nothing else changes: a refusal, a reading. Durable when it returns."""
 
     def head(self) -> ChainHead:
-        """The chain's head."""
+        """The chain's head; Notes that were kept and not read yet may not be in it."""
 
     def after(self, sequence: int, most: int) -> Run:
-        """At most `most` Records after this sequence, in order."""
+        """At most `most` Records after this sequence, in order. One caller at a time: Notes get their numbers here."""
 
     def forget(self, up_to: int) -> None:
         """Drop lines that are sealed and published; the head stays."""

@@ -19,9 +19,9 @@ class SqliteRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, note: Note) -> ChainHead:
+    def append(self, note: Note) -> None:
         with self._database.write() as connection:
-            return append(connection, note, self._database.clock.now())
+            append(connection, note, self._database.clock.now())
 
     def head(self) -> ChainHead:
         return _head(self._database.read())
