@@ -8,16 +8,17 @@ entries, then "memory exhausted"); chains to the left are not: operators, casts,
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
+from edge_agent.classify.libpg_query import TOKENS
 from edge_agent.classify.limits import SqlLimits
-from edge_agent.classify.parser import Unparsable, Unscannable, messages, scan
+from edge_agent.classify.parser import Token, Unparsable, Unscannable, scan
 
-_OPEN: Final = frozenset(map(messages.Token.Value, ("ASCII_40", "ASCII_91")))
-_CLOSE: Final = frozenset(map(messages.Token.Value, ("ASCII_41", "ASCII_93")))
-_COMMA: Final = messages.Token.Value("ASCII_44")
-_SEMICOLON: Final = messages.Token.Value("ASCII_59")
-_SET_OPERATIONS: Final = frozenset(map(messages.Token.Value, ("UNION", "INTERSECT", "EXCEPT")))
+_OPEN: Final = frozenset((TOKENS["ASCII_40"], TOKENS["ASCII_91"]))
+_CLOSE: Final = frozenset((TOKENS["ASCII_41"], TOKENS["ASCII_93"]))
+_COMMA: Final = TOKENS["ASCII_44"]
+_SEMICOLON: Final = TOKENS["ASCII_59"]
+_SET_OPERATIONS: Final = frozenset((TOKENS["UNION"], TOKENS["INTERSECT"], TOKENS["EXCEPT"]))
 
 
 def check_depth(text: bytes, limits: SqlLimits) -> None:
@@ -36,7 +37,7 @@ def check_depth(text: bytes, limits: SqlLimits) -> None:
         raise Unparsable(0, too_complex=True)
 
 
-def chain_bound(tokens: list[Any]) -> int:
+def chain_bound(tokens: list[Token]) -> int:
     """An upper bound of the tree's depth, counted in tokens.
 
     What commas part stands side by side in a list, and lists don't deepen a tree; but set operations chain whole
@@ -44,8 +45,7 @@ def chain_bound(tokens: list[Any]) -> int:
     """
     best = run = inner = unions = 0
     outer: list[tuple[int, int, int, int]] = []
-    for token in tokens:
-        kind = token.token
+    for kind, _, _ in tokens:
         if kind == _COMMA:
             best = max(best, run + inner)
             run = inner = 0

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge_agent.classify.libpg_query import FIELD_TYPES
 from edge_agent.classify.names import words
-from edge_agent.classify.parser import messages
 
 ANY_NODE: Final = "Node"
 
@@ -59,22 +59,5 @@ DEFINING: Final = words(
 QUERY_NODES: Final = JUDGED | PLAIN
 DEFINITION_NODES: Final = QUERY_NODES | DEFINING
 
-_Descriptions = dict[str, dict[str, str]]
-
-
-def _field_types() -> _Descriptions:
-    described: _Descriptions = {}
-    for name, message in messages.DESCRIPTOR.message_types_by_name.items():
-        described[name] = {
-            field.json_name: field.message_type.name for field in message.fields if field.message_type is not None
-        }
-    return described
-
-
-FIELD_TYPES: Final = _field_types()
-"""Field name to the type of what it holds (`ANY_NODE` for a general one), by node name."""
-
-ALL_NODES: Final = frozenset(
-    field.message_type.name for field in messages.DESCRIPTOR.message_types_by_name[ANY_NODE].fields
-)
+ALL_NODES: Final = frozenset(FIELD_TYPES[ANY_NODE].values())
 """Every node name of the grammar."""

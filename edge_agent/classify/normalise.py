@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge_agent.classify.libpg_query import TOKENS
 from edge_agent.classify.limits import DEFAULT_LIMITS, SqlLimits
 from edge_agent.classify.names import visible
-from edge_agent.classify.parser import Unscannable, messages, scan
+from edge_agent.classify.parser import Unscannable, scan
 
-_TOKENS = messages.Token
-_LITERALS: Final = frozenset(
-    _TOKENS.Value(name) for name in ("ICONST", "FCONST", "SCONST", "USCONST", "BCONST", "XCONST")
-)
-_COMMENTS: Final = frozenset(_TOKENS.Value(name) for name in ("SQL_COMMENT", "C_COMMENT"))
+_LITERALS: Final = frozenset(TOKENS[name] for name in ("ICONST", "FCONST", "SCONST", "USCONST", "BCONST", "XCONST"))
+_COMMENTS: Final = frozenset(TOKENS[name] for name in ("SQL_COMMENT", "C_COMMENT"))
 
 CUT: Final = "…"
 """Stands where a normalised text was cut."""
@@ -35,16 +33,15 @@ def normalise(text: bytes, kind: str, limits: SqlLimits = DEFAULT_LIMITS) -> str
         return kind
     pieces: list[str] = []
     before = size = 0
-    for token in tokens:
-        if token.token in _COMMENTS:
+    for kind_of_token, start, end in tokens:
+        if kind_of_token in _COMMENTS:
             continue
-        start = token.start
         if start > before and pieces:
             pieces.append(" ")
-        piece = "?" if token.token in _LITERALS else text[start : token.end].decode("utf-8", "replace")
+        piece = "?" if kind_of_token in _LITERALS else text[start:end].decode("utf-8", "replace")
         pieces.append(piece)
         size += len(piece)
-        before = token.end
+        before = end
         if size > limits.normalised_chars:
             break
     whole = visible("".join(pieces))

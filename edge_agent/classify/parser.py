@@ -8,15 +8,14 @@ https://github.com/pganalyze/libpg_query
 from __future__ import annotations
 
 import ctypes
-import importlib
 from typing import Any, Final, TypeAlias
 
 import orjson
 
-# By name: postgast's stub of its generated messages isn't valid Python, which stops mypy.
-native: Any = importlib.import_module("postgast.native")
-messages: Any = importlib.import_module("postgast.pg_query_pb2")
-_DecodeError: type[Exception] = importlib.import_module("google.protobuf.message").DecodeError
+from edge_agent.classify.libpg_query import Malformed, lib
+
+Token: TypeAlias = tuple[int, int, int]
+"""A token's number (`libpg_query.TOKENS`), and the byte positions where it starts and ends."""
 
 Tree: TypeAlias = dict[str, Any]
 """A node's fields. A field of a general type holds ``{"NodeName": {...}}``, one of a fixed type the bare fields."""
@@ -54,7 +53,7 @@ def parse(text: bytes) -> list[Tree]:
     """
     if b"\0" in text:
         raise ValueError("a text with NUL can't be parsed")
-    result = native.lib.pg_query_parse(text)
+    result = lib.pg_query_parse(text)
     try:
         if result.error:
             error = result.error.contents
@@ -62,7 +61,7 @@ def parse(text: bytes) -> list[Tree]:
             raise Unparsable(error.cursorpos, too_complex=any(word in message.lower() for word in _COMPLEX))
         json: bytes = result.parse_tree or b""
     finally:
-        native.lib.pg_query_free_parse_result(result)
+        lib.pg_query_free_parse_result(result)
     try:
         statements: list[Tree] = orjson.loads(json)["stmts"]
     except (orjson.JSONDecodeError, KeyError) as error:
@@ -74,50 +73,73 @@ class Unscannable(Exception):
     """The scanner does not accept the text."""
 
 
-def scan(text: bytes, most: int) -> tuple[list[Any], bool]:
-    """The first `most` tokens of `text`, and whether there are more.
-
-    Args:
-        text: As for `parse`.
-
-    Returns:
-        pg_query.ScanToken messages: `token` (a pg_query.Token), `start` and `end` (byte positions).
+def scan(text: bytes, most: int) -> tuple[list[Token], bool]:
+    """The first `most` tokens of `text`, and whether there are more. Takes what `parse` takes.
 
     Raises:
         Unscannable: As it says.
     """
-    result = native.lib.pg_query_scan(text)
+    result = lib.pg_query_scan(text)
     try:
         if result.error:
             raise Unscannable
         found = ctypes.string_at(result.pbuf.data, result.pbuf.len)
     finally:
-        native.lib.pg_query_free_scan_result(result)
-    kept = _first_tokens(found, most)
+        lib.pg_query_free_scan_result(result)
     try:
-        # A flat message: nothing in it nests, whatever the text.
-        return list(messages.ScanResult.FromString(found[:kept]).tokens), kept < len(found)
-    except _DecodeError as error:
+        return _tokens(found, most)
+    except (Malformed, IndexError) as error:
         raise Unscannable from error
 
 
-def _first_tokens(found: bytes, most: int) -> int:
-    """The length of the part of a serialised ScanResult that has its first `most` tokens.
+def _tokens(found: bytes, most: int) -> tuple[list[Token], bool]:
+    """Tokens of a serialised pg_query.ScanResult: a version, then one field 2 per token.
 
-    The message is a version (a varint) and then one length-delimited field 2 per token, each far below 128 bytes.
+    A token's fields are varints: start 1, end 2, token 4, keyword_kind 5; what is 0 is left out.
     """
-    if len(found) < 3 * most:
-        return len(found)
-    at = count = 0
-    while at + 1 < len(found) and count < most:
-        if found[at] == 0x12:
-            if found[at + 1] > 0x7F:
-                raise Unscannable
-            at += 2 + found[at + 1]
-            count += 1
-        else:
-            at += 1
-            while at < len(found) and found[at] > 0x7F:
+    tokens: list[Token] = []
+    at, size = 0, len(found)
+    while at < size:
+        key = found[at]
+        if key != _TOKEN_FIELD:
+            at = _after_varint(found, at + 1)
+            continue
+        if len(tokens) == most:
+            return tokens, True
+        stop = at + 2 + found[at + 1]
+        if found[at + 1] > 0x7F or stop > size:
+            raise Malformed
+        at += 2
+        start = end = number = 0
+        while at < stop:
+            key, value, at = found[at], found[at + 1], at + 2
+            if value > 0x7F:
+                value &= 0x7F
+                shift = 7
+                while (byte := found[at]) > 0x7F:
+                    value |= (byte & 0x7F) << shift
+                    shift, at = shift + 7, at + 1
+                value |= byte << shift
                 at += 1
-            at += 1
-    return min(at, len(found))
+            if key == _START_FIELD:
+                start = value
+            elif key == _END_FIELD:
+                end = value
+            elif key == _NUMBER_FIELD:
+                number = value
+        if at != stop:
+            raise Malformed
+        tokens.append((number, start, end))
+    return tokens, False
+
+
+def _after_varint(found: bytes, at: int) -> int:
+    while found[at] > 0x7F:
+        at += 1
+    return at + 1
+
+
+_TOKEN_FIELD: Final = 2 << 3 | 2
+_START_FIELD: Final = 1 << 3
+_END_FIELD: Final = 2 << 3
+_NUMBER_FIELD: Final = 4 << 3

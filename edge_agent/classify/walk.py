@@ -12,7 +12,8 @@ from typing import Final, TypeAlias
 from edge_agent.classify import builtins
 from edge_agent.classify.calls import check_fields, column_reference, function_call, indirection, range_function
 from edge_agent.classify.findings import Findings
-from edge_agent.classify.grammar import ANY_NODE, DEFINITION_NODES, FIELD_TYPES, LEAVES, QUERY_NODES
+from edge_agent.classify.grammar import ANY_NODE, DEFINITION_NODES, LEAVES, QUERY_NODES
+from edge_agent.classify.libpg_query import FIELD_TYPES
 from edge_agent.classify.names import has_invisible
 from edge_agent.classify.parser import Tree
 from twokeys.effect import Effect
