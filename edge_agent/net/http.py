@@ -6,6 +6,7 @@ Every exchange has one deadline, and a limit on what is read. Bodies are never d
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -13,19 +14,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
 from edge_agent.control.exchange import MAX_ERROR_BYTES, HttpAnswer, HttpCall, raise_for
+from edge_agent.net.http_wire import Body, HttpClient, HttpFailed
 from twokeys.errors import InvalidInput, Refused, Unavailable
 
 MAX_CONNECTIONS: Final = 64
 """Connections at once; further calls wait for one within their own deadline."""
 
-MAX_HEADER_BYTES: Final = 16 * 1024
-"""Longest header line of an answer."""
-
 UPLOAD_CHUNK_BYTES: Final = 256 * 1024
+
+_FRAMING: Final = frozenset(("connection", "content-length", "host", "transfer-encoding"))
+"""Headers that are ours to set, whatever a ticket says."""
 
 
 class ControlHttp:
@@ -43,28 +42,10 @@ class ControlHttp:
             InvalidInput: when the authorities can't be read.
         """
         self._base = url.rstrip("/")
-        try:
-            context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidInput(
-                f"The authorities in {ca_file} can't be read ({error}).",
-                not_done="The edge was not started.",
-                code="bad_ca_file",
-            ) from error
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            headers={"Accept-Encoding": "identity", "User-Agent": "twokeys-edge"},
-        )
-        # aiohttp sends a GET or PUT again by itself when a kept connection breaks. The control plane would see the
-        # same nonce twice, which is an attack; who calls decides what is tried again. There is no public switch.
-        self._session._retry_connection = False
+        context = functools.cache(lambda: _context(ca_file))
+        if ca_file is not None:
+            context()
+        self._client = HttpClient(context, connect_seconds, MAX_CONNECTIONS)
 
     async def exchange(self, call: HttpCall) -> HttpAnswer:
         """See `Transport`."""
@@ -91,7 +72,7 @@ class ControlHttp:
             answer = await self._send(
                 "PUT",
                 self._upload_url(url),
-                {**headers, "Content-Length": str(size)},
+                {**_foreign(headers), "Content-Length": str(size)},
                 _chunks(descriptor, size),
                 seconds,
                 MAX_ERROR_BYTES,
@@ -102,11 +83,11 @@ class ControlHttp:
 
     async def put_bytes(self, url: str, headers: Mapping[str, str], data: bytes, seconds: float) -> bool:
         """Upload bytes, once. As `put_file`."""
-        return _taken(await self._send("PUT", self._upload_url(url), headers, data, seconds, MAX_ERROR_BYTES))
+        return _taken(await self._send("PUT", self._upload_url(url), _foreign(headers), data, seconds, MAX_ERROR_BYTES))
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._client.close()
 
     def _upload_url(self, url: str) -> str:
         """Uploads go to https, or back to the control plane itself; a relative address is below it."""
@@ -120,46 +101,29 @@ class ControlHttp:
         return url
 
     async def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | AsyncIterator[bytes],
-        seconds: float,
-        limit: int,
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, seconds: float, limit: int
     ) -> HttpAnswer:
+        plain = {"Accept-Encoding": "identity", "User-Agent": "twokeys-edge", **headers}
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self._session.request(
-                    method,
-                    URL(url, encoded=True),
-                    headers=dict(headers),
-                    data=body or None,
-                    allow_redirects=False,
-                    skip_auto_headers=("Content-Type",),
-                ) as answer,
-            ):
-                return HttpAnswer(
-                    answer.status,
-                    {name.lower(): value for name, value in answer.headers.items()},
-                    await _read(answer.content, limit),
-                )
+            async with asyncio.timeout(seconds):
+                return HttpAnswer(*await self._client.exchange(method, url, plain, body, limit))
         except TimeoutError as error:
             raise _away("it did not answer in time") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _away(str(error) or type(error).__name__) from error
+        except HttpFailed as error:
+            raise _away(str(error)) from error
 
 
-async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
-    data = bytearray()
-    while chunk := await content.readany():
-        data += chunk
-        if len(data) > limit:
-            raise Unavailable(
-                f"The control plane's answer is over {limit} bytes.", not_done="It was not used.", code="bad_answer"
-            )
-    return bytes(data)
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(
+            f"The authorities in {ca_file or 'the system'} can't be read ({error}).",
+            not_done="The edge was not started.",
+            code="bad_ca_file",
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 async def _chunks(descriptor: int, size: int) -> AsyncIterator[bytes]:
@@ -171,6 +135,10 @@ async def _chunks(descriptor: int, size: int) -> AsyncIterator[bytes]:
             return
         at += len(chunk)
         yield chunk
+
+
+def _foreign(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
 
 
 def _taken(answer: HttpAnswer) -> bool:

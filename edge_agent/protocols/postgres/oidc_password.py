@@ -17,13 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import InvalidInput, Refused, TwokeysError
+
+# PyJWT is imported where a token or a key set is read: it is 4 MB that an Edge without issuers does not need.
 
 MAX_TOKEN_BYTES: Final = 8 * 1024
 """Longest token that is looked at."""
@@ -127,6 +128,8 @@ def verify_token(token: str, issuers: Sequence[IssuerKeys], target: str, now: in
     Raises:
         Refused: It is not good here, with a `code` for our log.
     """
+    import jwt
+
     try:
         return _verified(token, issuers, target, now)
     except TwokeysError as error:
@@ -136,6 +139,8 @@ def verify_token(token: str, issuers: Sequence[IssuerKeys], target: str, now: in
 
 
 def _verified(token: str, issuers: Sequence[IssuerKeys], target: str, now: int) -> TokenIdentity:
+    import jwt
+
     if not token.isascii() or len(token) > MAX_TOKEN_BYTES:
         raise _refused("bad_token")
     header = jwt.get_unverified_header(token)
@@ -203,6 +208,8 @@ def _identity(claims: Mapping[str, Any], issuer: IssuerKeys, expires_at: int) ->
 
 
 def _usable(item: dict[str, Any]) -> tuple[str, Any] | None:
+    import jwt
+
     try:
         if item.get("use", "sig") != "sig" or "verify" not in item.get("key_ops", ["verify"]):
             return None
