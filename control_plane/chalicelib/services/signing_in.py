@@ -70,18 +70,24 @@ class SignedIn:
 class SigningIn:
     """The relying party."""
 
-    def __init__(self, client: OidcClient, public_url: str, cookie_key: bytes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: OidcClient,
+        public_url: str,
+        cookie_key: bytes | Callable[[], bytes],
+        clock: Callable[[], float],
+    ) -> None:
         """Wire it.
 
         Args:
             client: The issuer, as one of its clients.
             public_url: Where people reach us, without a slash at the end.
-            cookie_key: 32 secret bytes, the same on every instance.
+            cookie_key: 32 secret bytes, the same on every instance; or what fetches them when they are needed.
             clock: Seconds since the epoch.
         """
         self._client = client
         self._redirect = f"{public_url}/callback"
-        self._aead = AESGCM(cookie_key)
+        self._cookie_key = cookie_key
         self._clock = clock
 
     def begin(self, next_path: str) -> tuple[str, str]:
@@ -93,12 +99,16 @@ class SigningIn:
         begun = _Begun(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48),
                        local_path(next_path), self._clock() + BEGUN_SECONDS)  # fmt: skip
         challenge = _unpadded(hashlib.sha256(begun.verifier.encode()).digest())
-        query = urlencode({
+        asked = {
             "response_type": "code", "scope": "openid", "client_id": self._client.client_id,
             "redirect_uri": self._redirect, "state": begun.state, "nonce": begun.nonce,
             "code_challenge": challenge, "code_challenge_method": "S256",
-        })  # fmt: skip
-        return f"{self._client.authorization_endpoint}?{query}", self._seal(begun)
+        }  # fmt: skip
+        if self._client.max_age_seconds:
+            asked["max_age"] = str(self._client.max_age_seconds)
+        endpoint = self._client.authorization_endpoint
+        # It may have a query of its own (RFC 6749 section 3.1).
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}", self._seal(begun)
 
     def finish(self, cookie: str, answer: Mapping[str, str]) -> SignedIn:
         """Check what the issuer's redirect brought, get the id_token and check that.
@@ -127,9 +137,8 @@ class SigningIn:
         """OpenID Connect Core 1.0 section 3.1.3.7."""
         try:
             header = jwt.get_unverified_header(token)
-            keys = [
-                key for key in jwt.PyJWKSet.from_dict(dict(self._client.jwks())).keys if key.key_id == header.get("kid")
-            ]
+            kid = str(header.get("kid", ""))
+            keys = [key for key in jwt.PyJWKSet.from_dict(dict(self._client.jwks(kid))).keys if key.key_id == kid]
             if len(keys) != 1 or keys[0].algorithm_name not in ALGORITHMS:
                 raise _refused("The issuer's answer is signed by no key of its own")
             claims: Mapping[str, Any] = jwt.decode(
@@ -155,15 +164,23 @@ class SigningIn:
             raise _refused("The issuer's answer is for somebody else too")
         if not isinstance(claims["sub"], str) or not claims["sub"]:
             raise _refused("The issuer's answer names nobody")
+        proved, most = claims.get("auth_time"), self._client.max_age_seconds
+        # An issuer may ignore what it was asked: what was asked for is checked (section 3.1.2.1, max_age).
+        if most and not (isinstance(proved, int) and now - most - LEEWAY_SECONDS <= proved <= now + LEEWAY_SECONDS):
+            raise _refused("The issuer does not say that you proved who you are just now")
 
     def _seal(self, begun: _Begun) -> str:
         nonce = secrets.token_bytes(12)
-        return _unpadded(nonce + self._aead.encrypt(nonce, msgspec.json.encode(begun), _ASSOCIATED))
+        return _unpadded(nonce + self._aead().encrypt(nonce, msgspec.json.encode(begun), _ASSOCIATED))
+
+    def _aead(self) -> AESGCM:
+        key = self._cookie_key
+        return AESGCM(key if isinstance(key, bytes) else key())
 
     def _open(self, cookie: str) -> _Begun | None:
         try:
             data = base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4))
-            begun = msgspec.json.decode(self._aead.decrypt(data[:12], data[12:], _ASSOCIATED), type=_Begun)
+            begun = msgspec.json.decode(self._aead().decrypt(data[:12], data[12:], _ASSOCIATED), type=_Begun)
         except (ValueError, InvalidTag, msgspec.DecodeError):
             return None
         return begun if self._clock() < begun.expires_at else None

@@ -12,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from control_plane.chalicelib.ports.oidc import CliClient, StandardTokens
 from control_plane.chalicelib.services.signing_in import BEGUN_SECONDS, SigningIn
 from tests.control_plane.pages.site import query_of
 from twokeys.errors import Refused
@@ -28,12 +29,15 @@ class FixedIssuer:
     issuer = "https://issuer.example"
     authorization_endpoint = "https://issuer.example/authorize"
     client_id = "twokeys:control"
+    access_tokens = StandardTokens()
+    cli = CliClient("twokeys-cli")
+    max_age_seconds = 0
 
     def __init__(self) -> None:
         self.token = ""
         self.keys: list[dict[str, Any]] = [public_jwk(KEY, "a")]
 
-    def jwks(self) -> Mapping[str, Any]:
+    def jwks(self, kid: str = "") -> Mapping[str, Any]:
         return {"keys": self.keys}
 
     def exchange(self, code: str, verifier: str, redirect_uri: str) -> str:
@@ -94,6 +98,27 @@ def test_a_token_for_others_or_other_times_is_refused(change: dict[str, Any]) ->
 def test_a_token_that_lacks_a_claim_is_refused(without: str) -> None:
     with pytest.raises(Refused):
         sign_in(without=without)
+
+
+def test_a_recent_proof_that_was_asked_for_must_be_told() -> None:
+    issuer = FixedIssuer()
+    issuer.max_age_seconds = 900
+    assert sign_in(issuer=issuer) == "rob"
+    assert sign_in({"auth_time": int(NOW) - 900}, issuer=issuer) == "rob"
+    for proved in (int(NOW) - 961, int(NOW) + 61, "now", None):
+        with pytest.raises(Refused, match="just now"):
+            sign_in({"auth_time": proved}, issuer=issuer)
+    with pytest.raises(Refused, match="just now"):
+        sign_in(without="auth_time", issuer=issuer)
+
+
+def test_a_recent_proof_is_asked_of_the_issuer() -> None:
+    issuer = FixedIssuer()
+    issuer.authorization_endpoint += "?tenant=1"
+    for seconds, asked in ((0, None), (900, "900")):
+        issuer.max_age_seconds = seconds
+        location, _ = SigningIn(issuer, "https://twokeys.example", lambda: b"k" * 32, lambda: NOW).begin("/")
+        assert (query_of(location).get("max_age"), query_of(location)["tenant"]) == (asked, "1")
 
 
 def test_a_token_signed_by_another_key_or_way_is_refused() -> None:

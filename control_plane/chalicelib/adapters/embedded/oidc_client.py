@@ -10,13 +10,18 @@ from typing import Any
 
 from twokeys.errors import Refused
 
-from .issuer_core import WEB_CLIENT, Issuer, TokenError
+from ...ports.oidc import CliClient, StandardTokens
+from .issuer_core import CLI_CLIENT, WEB_CLIENT, Issuer, TokenError
 
 
 class EmbeddedOidcClient:
     """Implements `ports.oidc.OidcClient` on the embedded issuer."""
 
     client_id = WEB_CLIENT
+    access_tokens = StandardTokens()
+    cli = CliClient(CLI_CLIENT)
+    max_age_seconds = 0
+    """It asks for the passphrase at every sign-in."""
 
     def __init__(self, issuer: Issuer) -> None:
         """Args: issuer: the one of this deployment."""
@@ -24,7 +29,7 @@ class EmbeddedOidcClient:
         self.issuer = issuer.url
         self.authorization_endpoint = f"{issuer.url}/authorize"
 
-    def jwks(self) -> Mapping[str, Any]:
+    def jwks(self, kid: str = "") -> Mapping[str, Any]:
         return self._issuer.jwks()
 
     def exchange(self, code: str, verifier: str, redirect_uri: str) -> str:
