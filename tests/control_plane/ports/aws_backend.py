@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
+import pytest
+from moto import mock_aws
 
 from control_plane.chalicelib.adapters.aws.clients import Clients
 from control_plane.chalicelib.adapters.aws.settings import Settings
@@ -15,6 +17,7 @@ from control_plane.chalicelib.bootstrap import Ports
 from tests.control_plane.ports.backend import NOTE, add_person
 from tests.control_plane.world import ManualClock
 from tests.support.aws import REGION, make_resources
+from tests.support.moto_patches import EXECUTING, patch_moto
 from twokeys.policy import STARTER_TEXT
 
 
@@ -75,3 +78,14 @@ def _made(module: str, name: str, *arguments: Any) -> Any:
     except (ImportError, AttributeError):
         return None
     return found(*arguments)
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsBackend]:
+    """A deployment of its own in moto."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    patch_moto(monkeypatch)
+    with mock_aws(config=EXECUTING):
+        yield AwsBackend()
