@@ -1,6 +1,8 @@
 """`twokeys login`: authorization code with PKCE and a loopback redirect.
 
-    login ──▶ issuer's metadata ──▶ browser (or --passphrase-stdin) ──code──▶ 127.0.0.1 ──▶ token ──▶ 0600 file
+    login ──▶ control plane: which issuer ──▶ its metadata ──▶ browser ──code──▶ 127.0.0.1 ──▶ token ──▶ 0600 file
+
+A control plane names its issuer; what it names gets no passphrase unless it is the control plane's own.
 
 Sources: RFC 8252 (native apps), RFC 7636 (PKCE, S256), RFC 9207 (issuer in the answer), OpenID Connect Core 1.0.
 """
@@ -8,9 +10,9 @@ Sources: RFC 8252 (native apps), RFC 7636 (PKCE, S256), RFC 9207 (issuer in the 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
-import html.parser
 import http.cookiejar
 import http.server
 import json
@@ -18,18 +20,22 @@ import secrets
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import click
+import msgspec
 
+from twokeys.discovery import PATH, SignInFacts, read_facts
 from twokeys.errors import Refused, Unavailable
 from twokeys_cli.api import SignIn, checked_url, connection, exchange, opener, refusal, token_file
 from twokeys_cli.confirm import terminal
+from twokeys_cli.login_form import Answer, fill_in
+from twokeys_cli.output import plain
 
-CLIENT_ID: Final = "twokeys-cli"
 WAIT_SECONDS: Final = 300
 """How long a sign-in in the browser is waited for."""
 
@@ -42,6 +48,8 @@ class Flow:
 
     redirect_uri: str
     issuer: str = ""
+    client_id: str = "twokeys-cli"
+    scope: str = "openid"
     state: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
@@ -49,12 +57,12 @@ class Flow:
     def authorize_url(self, endpoint: str) -> str:
         """Where the person signs in."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
-        return f"{endpoint}?" + urlencode(
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}" + urlencode(
             {
                 "response_type": "code",
-                "client_id": CLIENT_ID,
+                "client_id": self.client_id,
                 "redirect_uri": self.redirect_uri,
-                "scope": "openid",
+                "scope": self.scope,
                 "state": self.state,
                 "nonce": self.nonce,
                 "code_challenge": challenge,
@@ -83,10 +91,13 @@ class Flow:
 @click.command()
 @click.argument("address", required=False, default="")
 @connection
-@click.option("--issuer", default="", help="OpenID Connect issuer; default: the control plane's own, ADDRESS/issuer.")
+@click.option("--issuer", default="", help="OpenID Connect issuer; default: the one that the control plane names.")
+@click.option("--client-id", default="", help="The command line's client there; default: as the control plane says.")
 @click.option("--name", default="", help="With --passphrase-stdin: who signs in.")
 @click.option("--passphrase-stdin", is_flag=True, help="Read the passphrase from standard input; no browser.")
-def login(address: str, url: str, ca_file: Path | None, issuer: str, name: str, passphrase_stdin: bool) -> None:
+def login(
+    address: str, url: str, ca_file: Path | None, issuer: str, client_id: str, name: str, passphrase_stdin: bool
+) -> None:
     """Sign in at a control plane, as a person.
 
     \b
@@ -95,18 +106,49 @@ def login(address: str, url: str, ca_file: Path | None, issuer: str, name: str, 
     """
     place = checked_url(address or url or token_file().load().current)
     director = opener(ca_file, urllib.request.HTTPCookieProcessor(_jar()))
-    found = _metadata(director, checked_url(issuer or f"{place}/issuer"))
+    facts = _facts(director, place, issuer, client_id)
+    if passphrase_stdin and not name:
+        raise click.UsageError("--passphrase-stdin needs --name.")
+    if passphrase_stdin and not issuer and urlsplit(facts.issuer)[:2] != urlsplit(place)[:2]:
+        raise Refused(
+            f"{place} sends its people to {plain(facts.issuer)} to sign in.",
+            not_done="The passphrase was not sent there.",
+            advice="Sign in with the browser, or name the issuer yourself with --issuer.",
+        )
+    found = _metadata(director, checked_url(facts.issuer))
     if passphrase_stdin:
-        if not name:
-            raise click.UsageError("--passphrase-stdin needs --name.")
         passphrase = sys.stdin.readline(MAX_PASSPHRASE_BYTES).rstrip("\r\n")
         # Nobody listens there: the redirect is read from the answer and not followed.
-        flow = Flow("http://127.0.0.1:49152/callback", found["names_itself"])
-        code = _fill_in(director, flow, flow.authorize_url(found["authorization_endpoint"]), name, passphrase)
+        port = facts.ports[0] if facts.ports else 49152
+        flow = _flow(facts, found, port)
+        begun = flow.authorize_url(found["authorization_endpoint"])
+        code = flow.code(fill_in(director, begun, flow.redirect_uri, Answer(name, passphrase)))
     else:
-        flow, code = _browse(found)
+        flow, code = _browse(facts, found)
     token_file().keep(place, _redeem(director, flow, found["token_endpoint"], code))
     click.echo(f"Signed in at {place}. Next: twokeys request list")
+
+
+def _facts(director: urllib.request.OpenerDirector, place: str, issuer: str, client_id: str) -> SignInFacts:
+    """Where and as whom to sign in: as told on the command line, else as the control plane says."""
+    if issuer and client_id:
+        return SignInFacts(issuer=issuer, client_id=client_id)
+    status, _, data = exchange(director, urllib.request.Request(place + PATH))  # noqa: S310 - checked_url
+    if status != 200:
+        raise Unavailable(
+            f"{place} does not say how to sign in there (it answered {status}).",
+            not_done="You are not signed in.",
+            advice="See that the address is a control plane's; or name --issuer and --client-id.",
+        )
+    told = read_facts(data)
+    if not issuer or issuer == told.issuer:
+        return msgspec.structs.replace(told, client_id=client_id or told.client_id)
+    # Ports and scope are what the issuer that was told of wants.
+    return SignInFacts(issuer=issuer, client_id=client_id or told.client_id)
+
+
+def _flow(facts: SignInFacts, found: dict[str, str], port: int) -> Flow:
+    return Flow(f"http://127.0.0.1:{port}/callback", found["names_itself"], facts.client_id, facts.scope)
 
 
 def _jar() -> http.cookiejar.CookieJar:
@@ -137,8 +179,8 @@ def _metadata(director: urllib.request.OpenerDirector, issuer: str) -> dict[str,
     return endpoints
 
 
-def _browse(found: dict[str, str]) -> tuple[Flow, str]:
-    """Sign in with a browser: listen on a free loopback port for the one redirect that is ours."""
+def _browse(facts: SignInFacts, found: dict[str, str]) -> tuple[Flow, str]:
+    """Sign in with a browser: listen on a loopback port for the one redirect that is ours."""
     came: list[str] = []
 
     class Callback(http.server.BaseHTTPRequestHandler):
@@ -157,8 +199,8 @@ def _browse(found: dict[str, str]) -> tuple[Flow, str]:
         def log_message(self, *_args: Any) -> None:
             """Its lines would show the code."""
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Callback) as server:
-        flow = Flow(f"http://127.0.0.1:{server.server_port}/callback", found["names_itself"])
+    with _listening(facts.ports or [0], Callback) as server:
+        flow = _flow(facts, found, server.server_port)
         address = flow.authorize_url(found["authorization_endpoint"])
         click.echo(f"Sign in here (your browser should open):\n{address}", err=True)
         terminal().browse(address)
@@ -175,55 +217,15 @@ def _browse(found: dict[str, str]) -> tuple[Flow, str]:
     return flow, flow.code(came[0])
 
 
-class _Form(html.parser.HTMLParser):
-    """The first form of a page that asks for a password: where it goes, and its fields."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.action = ""
-        self.fields: dict[str, str] = {}
-        self.name_field = self.password_field = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {key: value or "" for key, value in attrs}
-        if tag == "form" and not self.password_field:
-            self.action, self.fields, self.name_field = found.get("action", ""), {}, ""
-        if tag == "input" and found.get("name"):
-            match found.get("type", "text"):
-                case "password":
-                    self.password_field = found["name"]
-                case "hidden":
-                    self.fields[found["name"]] = found.get("value", "")
-                case "text" | "email":
-                    self.name_field = self.name_field or found["name"]
-
-
-def _fill_in(director: urllib.request.OpenerDirector, flow: Flow, address: str, name: str, passphrase: str) -> str:
-    """Fill in the issuer's form as a browser would, and take the code from the redirect."""
-    status, _, page = exchange(director, urllib.request.Request(address))  # noqa: S310 - checked_url
-    form = _Form()
-    form.feed(page.decode("utf-8", "replace"))
-    if status != 200 or not form.password_field or not form.name_field:
-        raise Unavailable(
-            "The issuer's sign-in page has no form for a name and a passphrase.",
-            not_done="You are not signed in.",
-            advice="Sign in with the browser: leave --passphrase-stdin out.",
-        )
-    body = urlencode({**form.fields, form.name_field: name, form.password_field: passphrase}).encode()
-    target = urljoin(address, form.action or address)
-    own = urlsplit(address)
-    headers = {"Origin": f"{own.scheme}://{own.netloc}", "Sec-Fetch-Site": "same-origin"}
-    if urlsplit(target)[:2] != own[:2]:
-        raise Refused("The sign-in form goes to another host.", not_done="The passphrase was not sent.")
-    status, answer, _ = exchange(director, urllib.request.Request(target, body, headers))  # noqa: S310 - same host
-    back = answer.get("Location", "")
-    if status not in (302, 303) or not back.startswith(flow.redirect_uri):
-        raise Refused(
-            "The issuer did not accept the name and the passphrase.",
-            not_done="You are not signed in.",
-            advice="See the name and the passphrase; after several failures wait a minute.",
-        )
-    return flow.code(back)
+def _listening(ports: Sequence[int], handler: type[http.server.BaseHTTPRequestHandler]) -> http.server.HTTPServer:
+    for port in ports:
+        with contextlib.suppress(OSError):
+            return http.server.HTTPServer(("127.0.0.1", port), handler)
+    raise Unavailable(
+        f"None of the loopback ports that the issuer sends people back to is free ({', '.join(map(str, ports))}).",
+        not_done="You are not signed in.",
+        advice="End the program that uses one of them, and try again.",
+    )
 
 
 def _redeem(director: urllib.request.OpenerDirector, flow: Flow, endpoint: str, code: str) -> SignIn:
@@ -233,7 +235,7 @@ def _redeem(director: urllib.request.OpenerDirector, flow: Flow, endpoint: str, 
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": flow.redirect_uri,
-            "client_id": CLIENT_ID,
+            "client_id": flow.client_id,
             "code_verifier": flow.verifier,
         }
     ).encode()

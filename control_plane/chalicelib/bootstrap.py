@@ -30,7 +30,7 @@ from .ports.signer import Signer
 from .ports.waker import Waker
 from .ports.workflow import Workflow
 from .ports.wrapping import Wrapping
-from .routes import audit, edges, health, people, policies, requests
+from .routes import audit, discovery, edges, health, people, policies, requests
 from .services.alarms import Alarms
 from .services.bodies import Bodies
 from .services.bundles import Bundles
@@ -142,6 +142,7 @@ def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *,
         people.blueprint(who, wired.registry, wired.credentials),
         audit.blueprint(auth, who, wired.seals, wired.bodies),
         health.blueprint(ports.edges),
+        discovery.blueprint(issuer),
         *pages,
     ):
         app.register_blueprint(routes)

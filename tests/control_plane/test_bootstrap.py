@@ -87,6 +87,8 @@ def test_on_lambda_the_same_routes_answer_with_logs_metrics_and_traces(
         assert (answer.status_code, answer.json_body) == (200, {"state": "well"})
         assert answer.headers["Twokeys-Time"] == str(a_world.clock.now())
         assert client.http.get("/v1/requests").status_code == 401
+        told = client.http.get("/.well-known/twokeys").json_body
+        assert told == {"issuer": issuer.issuer, "client_id": "twokeys-cli", "scope": "openid", "ports": []}
 
 
 def test_this_version_says_that_it_has_no_adapters_for_aws() -> None:

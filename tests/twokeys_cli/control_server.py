@@ -41,6 +41,7 @@ class Server:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     nonce: str | None = None
     issuer: str | None = None
+    told: str = ""
 
     def request(self) -> dict[str, Any]:
         """The one held request."""
@@ -67,7 +68,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _route(self, body: bytes | None) -> None:
         known: Server = self.server.known
         path, query = urlsplit(self.path).path, {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
-        if path.startswith("/issuer"):
+        if path == "/.well-known/twokeys" and path not in known.answers:
+            self._json(200, {"issuer": known.told or known.url + "/issuer", "client_id": "twokeys-cli"})
+            return
+        if path.startswith(("/issuer", "/.well-known")):
             self._issuer(known, path, query, body)
             return
         known.asked.append((self.command, self.path, json.loads(body) if body else None))
@@ -90,7 +94,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _issuer(self, known: Server, path: str, query: dict[str, str], body: bytes | None) -> None:
         form = {key: value[0] for key, value in parse_qs((body or b"").decode()).items()}
         own = known.url + "/issuer"
-        if path.endswith("openid-configuration"):
+        if path in known.answers:
+            self._json(*known.answers[path])
+        elif path.endswith("openid-configuration"):
             found = {"issuer": known.issuer or own, "authorization_endpoint": own + "/authorize",
                      "token_endpoint": own + "/token"}  # fmt: skip
             self._json(200, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import urllib.error
 import urllib.parse
@@ -92,6 +93,61 @@ def test_a_token_of_another_sign_in_is_refused(server: Server) -> None:
 def test_an_issuer_that_calls_itself_another_is_refused(server: Server) -> None:
     server.issuer = "https://evil.example"
     assert isinstance(failed(run(server, "--name", "rob", "--passphrase-stdin")), Refused)
+
+
+def test_a_control_plane_s_word_sends_no_passphrase_to_another_host(server: Server) -> None:
+    """A control plane that was taken over would name an issuer of its own, and collect passphrases."""
+    with serving() as other:
+        server.told = f"{other.url}/issuer"
+        error = failed(run(server, "--name", "rob", "--passphrase-stdin"))
+        assert isinstance(error, Refused) and "not sent" in error.not_done
+        assert other.codes == {}
+        named = ["--issuer", f"{other.url}/issuer", "--name", "rob", "--passphrase-stdin"]
+        assert run(server, *named).exit_code == 0, "a person may name it"
+
+
+@pytest.mark.parametrize(
+    "told", [(404, {}), (401, {}), (500, {}), (200, []), (200, {"issuer": "https://a.example"}),
+             (200, {"issuer": "x" * 20_000, "client_id": "c"})],
+)  # fmt: skip
+def test_what_does_not_say_how_to_sign_in_is_no_control_plane(server: Server, told: tuple[int, object]) -> None:
+    server.answers["/.well-known/twokeys"] = told
+    assert isinstance(failed(run(server, "--name", "rob", "--passphrase-stdin")), InvalidInput | Unavailable)
+
+
+def test_an_issuer_without_tls_is_not_gone_to(server: Server) -> None:
+    server.told = "http://issuer.example"
+    assert isinstance(failed(CliRunner().invoke(login, [server.url])), InvalidInput)
+
+
+def test_client_scope_and_port_are_what_the_control_plane_says(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        facts = {"issuer": f"{server.url}/issuer", "client_id": "cli-1", "scope": "openid email", "newer": 1,
+                 "ports": [taken.getsockname()[1], port]}  # fmt: skip
+        server.answers["/.well-known/twokeys"] = (200, facts)
+        asked: list[dict[str, str]] = []
+
+        def browse(address: str) -> bool:
+            query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(address).query))
+            asked.append(query)
+            server.codes["code-1"] = query
+            back = f"{query['redirect_uri']}?{urllib.parse.urlencode({'code': 'code-1', 'state': query['state']})}"
+            Thread(target=lambda: urllib.request.urlopen(back, timeout=10).close()).start()
+            return True
+
+        result = CliRunner().invoke(login, [server.url], obj=Terminal(True, browse))
+        assert result.exit_code == 0, (result.output, result.exception)
+    assert (asked[0]["client_id"], asked[0]["scope"]) == ("cli-1", "openid email")
+    assert asked[0]["redirect_uri"] == f"http://127.0.0.1:{port}/callback"
+
+
+def test_no_free_port_is_said(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        facts = {"issuer": f"{server.url}/issuer", "client_id": "c", "ports": [taken.getsockname()[1]]}
+        server.answers["/.well-known/twokeys"] = (200, facts)
+        assert "loopback ports" in str(failed(CliRunner().invoke(login, [server.url], obj=Terminal(True, bool))))
 
 
 def test_a_redirect_with_another_state_or_an_error_is_refused() -> None:

@@ -19,7 +19,8 @@ def test_a_passphrase_signs_in_for_the_api_and_a_wrong_one_does_not(
 ) -> None:
     monkeypatch.setenv("TWOKEYS_CONFIG", str(tmp_path / "config"))
     with running_site(tmp_path) as site:
-        arguments = [site.url, "--name", "rob", "--passphrase-stdin"]
+        named = ["--issuer", f"{site.url}/issuer", "--client-id", "twokeys-cli"]
+        arguments = [site.url, *named, "--name", "rob", "--passphrase-stdin"]
         wrong = CliRunner().invoke(login, arguments, input="wrong\n")
         assert isinstance(wrong.exception, Refused), wrong.output
         result = CliRunner().invoke(login, arguments, input=site.passphrases["rob"] + "\n")
