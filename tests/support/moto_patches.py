@@ -23,8 +23,9 @@ import moto.stepfunctions.parser.models
 import pytest
 from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric import rsa
+from moto.core.config import DefaultConfig
 
-EXECUTING: Final = {"stepfunctions": {"execute_state_machine": True}}
+EXECUTING: Final[DefaultConfig] = {"stepfunctions": {"execute_state_machine": True}}
 """For `mock_aws(config=…)`: state machines really run."""
 
 KEEPING_THREADS: Final = (program, execute_state, callback, execution_worker)
