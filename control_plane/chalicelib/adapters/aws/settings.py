@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -11,6 +11,9 @@ from twokeys.errors import Refused
 
 PREFIX: Final = "TWOKEYS_"
 """`TWOKEYS_<FIELD>` for each field of `Settings`, in capitals; a list is separated by commas."""
+
+LISTS: Final = ("_keys", "_ports")
+"""Fields whose names end so are lists."""
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 
@@ -39,6 +42,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         issuer_client: Our client id there, for the web.
         issuer_secret: Name of the secret with the client's secret; empty: a public client with PKCE.
         issuer_cli_client: Client id of `twokeys login`.
+        issuer_tokens: The one kind of access token that the API takes: ``at+jwt`` (RFC 9068), or ``cognito``.
+        issuer_cli_scope: What `twokeys login` asks for.
+        issuer_cli_ports: Loopback ports of its redirect address, for issuers that compare ports; empty: any.
+        issuer_max_age_seconds: How long ago people may have proved who they are when they sign in; 0: not asked.
     """
 
     public_url: _Name
@@ -58,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     issuer_client: _Name
     issuer_cli_client: str = ""
     issuer_secret: str = ""
+    issuer_tokens: Literal["at+jwt", "cognito"] = "at+jwt"
+    issuer_cli_scope: str = "openid"
+    issuer_cli_ports: list[Annotated[int, msgspec.Meta(ge=1, le=65535)]] = []
+    issuer_max_age_seconds: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 0
     mail_from: str = ""
     mail_configuration: str = ""
     slack_secret: str = ""
@@ -73,9 +84,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     for field in msgspec.structs.fields(Settings):
         text = environment.get(PREFIX + field.name.upper(), "")
         if text:
-            values[field.name] = text.split(",") if field.name.endswith("_keys") else text
+            values[field.name] = text.split(",") if field.name.endswith(LISTS) else text
     try:
-        return msgspec.convert(values, Settings)
+        return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         missing = [
             PREFIX + field.name.upper()
@@ -84,4 +95,4 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ]
         what = f"{', '.join(missing)} missing" if missing else str(error)
         raise Refused(f"The stage's environment is incomplete: {what}.", not_done="Nothing was started.",
-                      advice="Render the stage from the stack's outputs again.", code="bad_settings") from error  # fmt: skip
+                      advice="Render the stage from the stack's outputs.", code="bad_settings") from error  # fmt: skip
