@@ -1,6 +1,6 @@
 """Puts the stack together: `python -m infra.template` writes the one template that is deployed.
 
-    stack.yaml (by hand) + state_machine.asl.json + glue.json + named_queries.yaml ──▶ build/twokeys.json
+    stack.yaml (by hand) + state_machine.asl.json + glue.json (generated) ──▶ build/twokeys.json
 
 CloudFormation takes local files only by way of a bucket; one compact file under its 51,200 bytes needs none.
 """
@@ -15,9 +15,6 @@ import click
 import yaml
 
 FOLDER: Final = Path(__file__).parent
-
-FRAGMENTS: Final = ("glue.json", "named_queries.yaml")
-"""Generated files with `Resources` of their own."""
 
 MAX_TEMPLATE_BYTES: Final = 51_200
 """Longest template that CloudFormation takes without a bucket (its quota page, "Template body size in a request")."""
@@ -69,14 +66,10 @@ def compose(folder: Path = FOLDER) -> Template:
     resources: dict[str, Any] = template["Resources"]
     machine = json.loads((folder / "state_machine.asl.json").read_text("utf-8"))
     resources["Timer"]["Properties"]["Definition"] = machine
-    for name in FRAGMENTS:
-        path = folder / name
-        if not path.exists():
-            continue
-        added = read(path)["Resources"]
-        if twice := sorted(resources.keys() & added.keys()):
-            raise ValueError(f"{name} names {', '.join(twice)} again")
-        resources |= added
+    added = read(folder / "glue.json")["Resources"]
+    if twice := sorted(resources.keys() & added.keys()):
+        raise ValueError(f"glue.json names {', '.join(twice)} again")
+    resources |= added
     return template
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from infra.template import FRAGMENTS, MAX_TEMPLATE_BYTES, body, compose, main, read
+from infra.template import MAX_TEMPLATE_BYTES, body, compose, main, read
 from tests.infra.composed import findings, fresh, template
 
 ROOT = Path(__file__).parents[2]
@@ -37,10 +37,7 @@ def test_the_machine_uses_the_substitutions_it_is_given_and_no_other() -> None:
 
 
 def test_generated_parts_are_in_it() -> None:
-    for name in FRAGMENTS:
-        path = ROOT / "infra" / name
-        if path.exists():
-            assert read(path)["Resources"].keys() <= template()["Resources"].keys()
+    assert read(ROOT / "infra" / "glue.json")["Resources"].keys() <= template()["Resources"].keys()
 
 
 def test_parts_never_name_a_resource_twice(tmp_path: Path) -> None:
