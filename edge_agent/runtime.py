@@ -7,6 +7,7 @@ import contextlib
 import json
 import secrets
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from edge_agent.control.client import ControlClient, Deadlines
 from edge_agent.control.clock import ControlClock, this_machine
 from edge_agent.control.identity import StateFolder
 from edge_agent.control.liaison import Liaison, settle_orphans
+from edge_agent.control.queue_polls import QueuePolls
 from edge_agent.control.waker import Waker
 from edge_agent.directory import BundleDirectory
 from edge_agent.gate import Gate, Standing, World
@@ -27,6 +29,7 @@ from edge_agent.net.postgres_listener import Listener, ListenerParts
 from edge_agent.net.postgres_relay import Cancelling, Holds, Surroundings
 from edge_agent.net.postgres_settle import outcome_of
 from edge_agent.net.postgres_start import Door
+from edge_agent.net.sqs import SqsQueue
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.startup_rules import Plaintext, StartupRules
 from edge_agent.protocols.postgres.upstream_rules import UpstreamRules
@@ -177,7 +180,8 @@ def build(config: EdgeConfig) -> Edge:
     http = ControlHttp(config.control.url, config.control.ca_file, config.control.connect_seconds)
     client = ControlClient(identity, http, clock, lambda: journal.durable_head,
                            Deadlines(call=config.control.call_seconds))  # fmt: skip
-    waker = Waker(client, config.control.look_seconds, keeper.soon)
+    polls = QueuePolls(client, lambda access: SqsQueue(http, access), time.monotonic)
+    waker = Waker(polls, config.control.look_seconds, keeper.soon)
     liaison = Liaison(client, waker, http, config.control.upload_seconds)
     uploader = Uploader(journal, client, http, lambda: keeper.keys, config.recorder, config.control.upload_seconds,
                         clock.now, alarm)  # fmt: skip

@@ -4,6 +4,7 @@
     bundle     GET  /v1/bundle?have=REVISION           -                 → SignedBundle | 304
     open       POST /v1/requests                       OpenRequest       → RequestStatus     idempotent by id
     poll       POST /v1/poll                           PollRequest       → PollReply         long poll, ≤ 20 s
+    queue      POST /v1/wake-access                    -                 → WakeAccess        where to wait instead
     look       GET  /v1/requests/{id}/status           -                 → RequestStatus
     spend      POST /v1/requests/{id}/spend            SpendRequest      → SpendReply        at most once
     withdraw   POST /v1/requests/{id}/withdraw         WithdrawRequest   → RequestStatus     idempotent
@@ -145,6 +146,20 @@ class PollReply(Message, frozen=True, kw_only=True):
 
     wake: list[RequestId] = []
     bundle: Count = 0
+
+
+class WakeAccess(Message, frozen=True, kw_only=True):
+    """A queue of the Edge's own to wait at, with credentials for that queue alone; without `queue_url`: poll here.
+
+    Messages in it are `PollReply`. `seconds` is how long the credentials are good for, from now.
+    """
+
+    queue_url: Annotated[str, msgspec.Meta(max_length=512)] = ""
+    region: Short = ""
+    access_key: Short = ""
+    secret: Short = ""
+    token: Text = ""
+    seconds: Count = 0
 
 
 class SpendRequest(Message, frozen=True, kw_only=True):

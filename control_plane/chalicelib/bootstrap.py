@@ -27,10 +27,11 @@ from .ports.records import Records
 from .ports.requests import Requests, Stored
 from .ports.session_keys import SessionKeys
 from .ports.signer import Signer
+from .ports.wake_access import WakeAccess
 from .ports.waker import Waker
 from .ports.workflow import Workflow
 from .ports.wrapping import Wrapping
-from .routes import audit, discovery, edges, health, people, policies, requests
+from .routes import audit, discovery, edges, health, people, policies, requests, wake_access
 from .services.alarms import Alarms
 from .services.bodies import Bodies
 from .services.bundles import Bundles
@@ -71,6 +72,7 @@ class Ports:
     session_keys: SessionKeys
     signer: Signer
     wrapping: Wrapping
+    wake_access: WakeAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *,
     auth, who = wired.edge_auth, PeopleAuth(issuer, ports.people, ports.clock)
     for routes in (
         edges.blueprint(auth, who, wired.enrolment, wired.bundles, ports.waker, ports.recordings),
+        wake_access.blueprint(auth, ports.wake_access, ports.clock),
         requests.edge_blueprint(auth, wired.requests, wired.spends, wired.results),
         requests.people_blueprint(who, wired.facts, wired.decisions, wired.results),
         policies.blueprint(who, wired.policies),

@@ -36,6 +36,7 @@ from twokeys.messages import (
     SpendRequest,
     UploadRequest,
     UploadTicket,
+    WakeAccess,
     WithdrawRequest,
     decode,
     encode,
@@ -101,6 +102,10 @@ class ControlClient:
     async def poll(self, request: PollRequest) -> PollReply:
         """Wait for wake-ups."""
         return await self._call("POST", "/v1/poll", request, PollReply, request.wait_seconds + POLL_GRACE_SECONDS)
+
+    async def wake_access(self) -> WakeAccess:
+        """Where to wait for wake-ups instead, if anywhere."""
+        return await self._call("POST", "/v1/wake-access", None, WakeAccess)
 
     async def look(self, request_id: str) -> RequestStatus:
         """Where a Request stands."""

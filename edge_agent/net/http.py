@@ -23,6 +23,8 @@ MAX_CONNECTIONS: Final = 64
 
 UPLOAD_CHUNK_BYTES: Final = 256 * 1024
 
+_LOOPBACK: Final = frozenset(("127.0.0.1", "::1"))
+
 _FRAMING: Final = frozenset(("connection", "content-length", "host", "transfer-encoding"))
 """Headers that are ours to set, whatever a ticket says."""
 
@@ -71,7 +73,7 @@ class ControlHttp:
             size = os.fstat(descriptor).st_size
             answer = await self._send(
                 "PUT",
-                self._upload_url(url),
+                self._named_url(url),
                 {**_foreign(headers), "Content-Length": str(size)},
                 _chunks(descriptor, size),
                 seconds,
@@ -83,20 +85,33 @@ class ControlHttp:
 
     async def put_bytes(self, url: str, headers: Mapping[str, str], data: bytes, seconds: float) -> bool:
         """Upload bytes, once. As `put_file`."""
-        return _taken(await self._send("PUT", self._upload_url(url), _foreign(headers), data, seconds, MAX_ERROR_BYTES))
+        return _taken(await self._send("PUT", self._named_url(url), _foreign(headers), data, seconds, MAX_ERROR_BYTES))
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float, limit: int) -> HttpAnswer:
+        """POST somewhere that the control plane named; where that may be is as for uploads.
+
+        Raises:
+            Refused: when it may not be there.
+            Unavailable: for anything but a whole answer.
+        """
+        return await self._send("POST", self._named_url(url), _foreign(headers), body, seconds, limit)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
 
-    def _upload_url(self, url: str) -> str:
-        """Uploads go to https, or back to the control plane itself; a relative address is below it."""
+    def _named_url(self, url: str) -> str:
+        """Where the control plane says something is: by https, or at itself; a relative address is below it.
+
+        Only a control plane on this very machine without TLS, for trial, may name others here without TLS.
+        """
         if url.startswith("/"):
             return self._base + url
         there, here = urlsplit(url), urlsplit(self._base)
-        if there.scheme != "https" and (there.scheme, there.netloc) != (here.scheme, here.netloc):
+        at_home = there.scheme == here.scheme == "http" and {there.hostname, here.hostname} <= _LOOPBACK
+        if there.scheme != "https" and not at_home and (there.scheme, there.netloc) != (here.scheme, here.netloc):
             raise Refused(
-                "An upload was sent to an address without TLS.", not_done="Nothing was uploaded.", code="bad_upload_url"
+                "The control plane named an address without TLS.", not_done="Nothing was sent.", code="bad_upload_url"
             )
         return url
 

@@ -183,6 +183,11 @@ def test_bundles_come_signed_and_only_when_they_are_news(site: Http) -> None:
     assert site.edge("GET", f"/v1/bundle?have={bundle.revision}").status == 200
 
 
+def test_a_backend_without_queues_tells_edges_to_poll(site: Http) -> None:
+    answer = site.edge("POST", "/v1/wake-access", b"")
+    assert (answer.status, answer.body) == (200, {})
+
+
 def test_a8_no_route_answers_without_a_credential(site: Http) -> None:
     opened = site.world.open().id
     for method, path in (
@@ -194,7 +199,7 @@ def test_a8_no_route_answers_without_a_credential(site: Http) -> None:
         ("GET", f"/v1/requests/{opened}/status"), ("POST", f"/v1/requests/{opened}/spend"),
         ("POST", f"/v1/requests/{opened}/withdraw"), ("POST", f"/v1/requests/{opened}/result"),
         ("GET", "/v1/requests/open"), ("POST", "/v1/uploads"), ("POST", "/v1/sessions/s/key"),
-        ("POST", "/v1/segments/s/seal"),
+        ("POST", "/v1/segments/s/seal"), ("POST", "/v1/wake-access"),
     ):  # fmt: skip
         body = b"{}" if method != "GET" else b""
         answer = site.send(method, path, body, {"Content-Type": "application/json"})

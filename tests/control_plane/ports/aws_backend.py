@@ -59,6 +59,7 @@ class AwsBackend:
             session_keys=_made("session_keys", "DynamoSessionKeys", table),
             signer=_made("signer", "KmsSigner", clients, settings.approval_keys, settings.seal_keys),
             wrapping=_made("wrapping", "KmsWrapping", clients, settings.wrapping_key),
+            wake_access=_made("wake_access", "StsWakeAccess", clients, settings.wake_role, settings.wake_queue_prefix),
         )
 
 

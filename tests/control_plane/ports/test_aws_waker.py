@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from control_plane.chalicelib.adapters.aws.table import TTL, Key, Put, Table
-from control_plane.chalicelib.adapters.aws.wake_access import LIFETIME_SECONDS, WakeAccess
+from control_plane.chalicelib.adapters.aws.wake_access import LIFETIME_SECONDS, StsWakeAccess
 from control_plane.chalicelib.adapters.aws.wake_queues import WakeQueues
 from control_plane.chalicelib.adapters.aws.waker import HINT_SECONDS, MAX_DROPPED, MAX_HINTS, SqsWaker
 from tests.control_plane.ports.aws_backend import AwsBackend, backend
@@ -146,7 +146,7 @@ def test_no_two_edges_share_a_queue_and_sqs_can_spell_each(backend: AwsBackend, 
 
 def test_a_session_may_receive_and_delete_from_one_queue_and_nothing_else(backend: AwsBackend) -> None:
     settings = backend.settings
-    access = WakeAccess(backend.clients, settings.wake_role, settings.wake_queue_prefix)
+    access = StsWakeAccess(backend.clients, settings.wake_role, settings.wake_queue_prefix)
     assert access.session_policy("e-1") == {
         "Version": "2012-10-17",
         "Statement": [
@@ -171,7 +171,7 @@ def test_credentials_are_of_the_role_for_an_hour_under_that_policy(backend: AwsB
 
     backend.clients.of("sts").meta.events.register("before-call.sts.AssumeRole", note)
     settings = backend.settings
-    access = WakeAccess(backend.clients, settings.wake_role, settings.wake_queue_prefix)
+    access = StsWakeAccess(backend.clients, settings.wake_role, settings.wake_queue_prefix)
     made = access.credentials("e-1")
     (body,) = asked
     assert body["RoleArn"] == settings.wake_role

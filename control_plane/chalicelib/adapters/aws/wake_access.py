@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ...ports.wake_access import WakeCredentials
 from .clients import Clients
 from .errors import told
 from .wake_queues import WakeQueues
@@ -17,19 +17,8 @@ MAX_SESSION_NAME: Final = 64
 """Longest name of a role's session."""
 
 
-@dataclass(frozen=True, slots=True)
-class WakeCredentials:
-    """What an Edge polls with; `expires_at` in milliseconds since the epoch."""
-
-    queue_url: str
-    access_key: str
-    secret: str = field(repr=False)
-    token: str = field(repr=False)
-    expires_at: int
-
-
-class WakeAccess:
-    """Hands them out."""
+class StsWakeAccess:
+    """Implements `ports.wake_access.WakeAccess`."""
 
     def __init__(self, clients: Clients, wake_role: str, prefix: str) -> None:
         """Args: clients: of AWS; wake_role: ARN of the role; prefix: of the queues' names."""
@@ -52,6 +41,7 @@ class WakeAccess:
             )["Credentials"]
         return WakeCredentials(
             queue_url=url,
+            region=str(self._clients.of("sts").meta.region_name),
             access_key=answer["AccessKeyId"],
             secret=answer["SecretAccessKey"],
             token=answer["SessionToken"],
