@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,8 +15,10 @@ from twokeys.signature import PublicKey
 from twokeys.tables import TABLES
 from twokeys.verify_chain import SourceResult, StoredSegment, Trust, verify_source
 from twokeys_cli import output
+from twokeys_cli.audit_place import find, where
+from twokeys_cli.audit_query import query, saved
 from twokeys_cli.audit_show import show
-from twokeys_cli.recordings import Found, read_keys, recordings_in, scan, segments
+from twokeys_cli.recordings import Found, read_keys, scan, segments
 
 _HEAD: Final = re.compile(
     r"(?:(?P<source>[A-Za-z0-9][A-Za-z0-9._@+-]*)=)?(?P<sequence>\d{1,15}):(?P<hash>[0-9a-f]{64})"
@@ -32,36 +34,15 @@ def audit() -> None:
 
     \b
     twokeys audit tables                                    the tables and columns
+    twokeys audit saved                                     questions that auditors ask often
     twokeys audit query "SELECT * FROM records LIMIT 10"    ask anything
     twokeys audit show SESSION                              replay one session
     twokeys audit verify                                    prove that nothing is missing or changed
     """
 
 
-audit.add_command(show)
-
-
-def where(command: Any) -> Any:
-    """The options that say where recordings are."""
-    for option in (
-        click.option("--folder", type=click.Path(path_type=Path), help="A recordings folder, for example a copy."),
-        click.option("--state", type=click.Path(path_type=Path), help="A state folder of `twokeys up`."),
-    ):
-        command = option(command)
-    return command
-
-
-def find(state: Path | None, folder: Path | None) -> Path:
-    """The recordings folder that the options name, or the one `twokeys up` uses here."""
-    if state and folder:
-        raise click.UsageError("--state and --folder name two places; give one.")
-    if folder:
-        return recordings_in(folder)
-    if state:
-        return recordings_in(state)
-    from twokeys_cli.state import default_path
-
-    return recordings_in(default_path(Path.cwd()))
+for command in (query, saved, show):
+    audit.add_command(command)
 
 
 @audit.command()
@@ -73,49 +54,6 @@ def tables() -> None:
         rows.append((one.partition, "text", "The day of the seal, YYYY-MM-DD; --since and --until load by it."))
         console.print(output.table(("column", "type", "what it says"), rows, f"{one.name}: {one.comment}"))
         console.print()
-
-
-@audit.command()
-@click.argument("sql")
-@where
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value for $NAME; may be repeated.")
-@click.option("--since", default="", metavar="YYYY-MM-DD", help="Load no record sealed before this day.")
-@click.option("--until", default="", metavar="YYYY-MM-DD", help="Load no record sealed after this day.")
-@click.option("--rows", default=10_000, show_default=True, help="Most rows to print.")
-@click.option("--seconds", default=60, show_default=True, help="Longest run.")
-@click.option("--memory", default=1024, show_default=True, help="Most megabytes to use; the tables are held in memory.")
-def query(sql: str, state: Path | None, folder: Path | None, form: str, params: tuple[str, ...], **limits: Any) -> None:
-    """Run one SELECT over the records (DuckDB's SQL). Nothing but these tables can be reached, and nothing changed.
-
-    \b
-    Who wrote to orders, and who approved it?
-      twokeys audit query "SELECT time, caller, person, outcome FROM records
-                           WHERE list_contains(objects, 'write:table:public.orders') ORDER BY time"
-    What was asked by one caller? Values go into --param, never into the text:
-      twokeys audit query "SELECT time, statement, outcome FROM records WHERE caller = $who" --param who=agent-7
-    """
-    # Only this command needs DuckDB and the control plane's package.
-    from control_plane.chalicelib.adapters.embedded import audit_sql
-
-    if bad := [one for one in params if "=" not in one]:
-        raise click.BadParameter(f"{bad[0]!r} is not NAME=VALUE", param_hint="--param")
-    answer = audit_sql.query(
-        find(state, folder),
-        sql,
-        dict(one.split("=", 1) for one in params),
-        audit_sql.Days(limits["since"], limits["until"]),
-        audit_sql.QueryLimits(seconds=limits["seconds"], memory_megabytes=limits["memory"], rows=limits["rows"]),
-    )
-    match form:
-        case "json":
-            output.write(output.as_json(answer.columns, answer.rows))
-        case "csv":
-            output.write(output.as_csv(answer.columns, answer.rows))
-        case _:
-            output.console().print(output.table(answer.columns, answer.rows))
-    if answer.truncated:
-        click.echo(f"Cut after {len(answer.rows)} rows: there are more. Try --rows, or ask for less.", err=True)
 
 
 @audit.command()
