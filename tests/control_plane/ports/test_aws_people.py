@@ -11,7 +11,7 @@ import pytest
 from control_plane.chalicelib.adapters.aws.people import DynamoPeople
 from control_plane.chalicelib.adapters.aws.policies import MAX_MARKED, DynamoPolicies
 from control_plane.chalicelib.adapters.aws.table import ConditionFailed, Key, Put, Table
-from control_plane.chalicelib.adapters.aws.web_sessions import DynamoWebSessions
+from control_plane.chalicelib.adapters.aws.web_sessions import KEPT_SECONDS, DynamoWebSessions
 from control_plane.chalicelib.ports.people import MachineChange, PersonChange
 from control_plane.chalicelib.ports.policies import PolicyBallot, Proposal
 from tests.control_plane.pages.test_web_sessions import (
@@ -53,8 +53,8 @@ def table(backend: AwsBackend) -> Table:
 
 
 @pytest.fixture
-def store(table: Table) -> DynamoWebSessions:
-    return DynamoWebSessions(table)
+def store(backend: AwsBackend, table: Table) -> DynamoWebSessions:
+    return DynamoWebSessions(table, backend.clock)
 
 
 def at_once(*tasks: Callable[[], object]) -> list[object]:
@@ -283,7 +283,9 @@ def test_a_session_is_never_shown_anything_after_it_is_gone(store: DynamoWebSess
     assert list(table.query("WEBS#rob")) == []
 
 
-def test_what_is_dropped_by_ttl_leaves_nothing_that_matters(store: DynamoWebSessions, table: Table) -> None:
+def test_what_is_dropped_by_ttl_leaves_nothing_that_matters(
+    backend: AwsBackend, store: DynamoWebSessions, table: Table
+) -> None:
     store.add(kept(1), 10)
     table.write(Put({"pk": "WEBS#rob", "sk": "0000000000000001#gone", "list_pk": "WEBS", "list_sk": "0#gone"}))
     store.remove_created_before(kept(1).created_at)
@@ -291,3 +293,5 @@ def test_what_is_dropped_by_ttl_leaves_nothing_that_matters(store: DynamoWebSess
     assert left["sk"].endswith(kept(1).id_hash)
     with pytest.raises(ConditionFailed):
         store.add(kept(1), 10)
+    backend.clock.pass_seconds(KEPT_SECONDS + 1)
+    assert store.find(kept(1).id_hash) is None

@@ -3,7 +3,7 @@
     WEB#<hash> / WEB, SHOWN#<request>#<digest>#<part>       WEBS#<person> / <created>#<added>#<hash>
 
 The second kind of item finds a person's sessions consistently, and by the index all that are older than a time.
-DynamoDB drops what is past its `ttl` late or never: ages are the caller's to judge.
+DynamoDB drops what is past its `ttl` days late: it is not found all the same. Younger ages are the caller's to judge.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from ...ports.clock import Clock
 from ...ports.web_sessions import WebSession
 from .table import MAX_ACTIONS, TTL, Action, Check, ConditionFailed, Delete, Item, Key, Put, Table, Update
 
@@ -30,8 +31,8 @@ _LISTING: Final = "WEBS"
 class DynamoWebSessions:
     """Implements `ports.web_sessions.WebSessions`."""
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table, self._clock = table, clock
 
     def add(self, session: WebSession, most: int) -> None:
         created, ttl = _kept_time(session.created_at), int(session.created_at) + KEPT_SECONDS
@@ -54,7 +55,7 @@ class DynamoWebSessions:
 
     def find(self, id_hash: str) -> WebSession | None:
         item = self._table.get(_web_key(id_hash))
-        return _session(id_hash, item) if item else None
+        return _session(id_hash, item) if item and item[TTL] > self._clock.now() // 1000 else None
 
     def touch(self, id_hash: str, seen_at: float) -> None:
         self._if_there(
