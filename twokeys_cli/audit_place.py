@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 
+from twokeys.errors import Unavailable
 from twokeys_cli.recordings import recordings_in
 
 
@@ -35,6 +37,24 @@ def on_aws(command: Any) -> Any:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def aws() -> ModuleType:
+    """`twokeys_cli.aws_clients`, which needs boto3.
+
+    Raises:
+        Unavailable: when boto3 isn't installed.
+    """
+    try:
+        from twokeys_cli import aws_clients
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"Asking AWS needs the package {error.name}, which isn't installed.",
+            not_done="Nothing was asked.",
+            advice="Try: pip install 'twokeys[aws]'",
+            code="not_installed",
+        ) from error
+    return aws_clients
 
 
 def find(state: Path | None, folder: Path | None) -> Path:

@@ -149,6 +149,7 @@ def _place(more: Mapping[str, Any], *, here: bool) -> Place | None:
         )
     if more["since"] or more["until"]:
         raise click.UsageError("--since and --until load days here. On Athena, write a condition on dt.")
+    audit_place.aws()
     from twokeys_cli.athena import Place
 
     return Place(workgroup, database, more["region"])
@@ -170,8 +171,9 @@ def _on_duckdb(asked: Asked, folder: Path) -> Shown:
 
 
 def _on_athena(asked: Asked, place: Place) -> Shown:
-    # boto3 comes with twokeys[aws], and takes its time to load.
-    from twokeys_cli import athena, aws_clients
+    aws_clients = audit_place.aws()
+    # It needs boto3's errors, so it comes after it was looked for.
+    from twokeys_cli import athena
 
     console = output.console(stderr=True)
     column = TextColumn("{task.description}")
