@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +35,7 @@ class AwsTimers:
         self._backend, self._clock = backend, LambdaClock()
         self.table = Table(backend.clients, backend.settings.table, lambda seconds: None)
         self.machines = backend.clients.of("stepfunctions")
-        text = DEFINITION.read_text().replace("${Table}", backend.settings.table)
-        self.arn = self.machines.create_state_machine(
-            name=backend.settings.state_machine.rpartition(":")[2],
-            definition=text.replace("${DueQueue}", backend.settings.due_queue),
-            roleArn="arn:aws:iam::123456789012:role/timer",
-        )["stateMachineArn"]
+        self.arn = self.machine(backend.settings.state_machine.rpartition(":")[2], backend.settings.table)
         self._reminded: list[str] = []
         self._workflow = self._open()
 
@@ -64,6 +61,16 @@ class AwsTimers:
 
     def is_kept(self, request_id: str, due_at: int) -> None:
         """The machine remembers by itself."""
+
+    def machine(self, name: str, table: str) -> str:
+        """Make a machine of the real definition; its ARN."""
+        text = DEFINITION.read_text().replace("${Table}", table)
+        made = self.machines.create_state_machine(
+            name=name,
+            definition=text.replace("${DueQueue}", self._backend.settings.due_queue),
+            roleArn="arn:aws:iam::123456789012:role/timer",
+        )
+        return str(made["stateMachineArn"])
 
     def timer(self, request_id: str) -> dict[str, Any] | None:
         """The item."""
@@ -241,6 +248,53 @@ def test_an_id_that_names_no_execution_is_refused(timers: AwsTimers) -> None:
         with pytest.raises(InvalidInput):
             timers.workflow.start(bad + "\n", 1)
     assert timers.executions() == []
+
+
+def test_starts_and_cancels_at_once_leave_at_most_the_timer_of_the_item(timers: AwsTimers) -> None:
+    one, now = fresh_id(), timers.clock.now()
+    line = threading.Barrier(5)
+
+    def run(place: int) -> None:
+        line.wait()
+        if place == 4:
+            timers.workflow.cancel(one)
+        else:
+            timers.workflow.start(one, now + 600_000 + place)
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    wanted = [f"{one}-{item['due_at']}"] if (item := timers.timer(one)) else []
+    end = time.monotonic() + 10
+    while [running["name"] for running in timers.executions("RUNNING")] != wanted:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_machine_that_can_not_leave_its_token_reminds_all_the_same(timers: AwsTimers) -> None:
+    one, arn = fresh_id(), timers.machine("without-table", "no-such-table")
+    asked = json.dumps({"id": one, "due_at": "1", "seconds": 1})
+    timers.machines.start_execution(stateMachineArn=arn, name="one", input=asked)
+    WorkflowSuite.until(timers, one)
+
+
+def test_the_machine_uses_only_what_it_may_and_decides_nothing() -> None:
+    text = DEFINITION.read_text()
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == {"Table", "DueQueue"}
+    machine = json.loads(text)
+    assert "QueryLanguage" not in machine
+    assert ":lambda:" not in text
+    tasks = [one for one in machine["States"].values() if one["Type"] == "Task"]
+    updates = [one["Parameters"] for one in tasks if "dynamodb" in one["Resource"]]
+    assert len(updates) == 2
+    for update in updates:
+        assert update["Key"]["sk"] == {"S": "TIMER"}
+        assert update["ConditionExpression"] == "due_at = :due_at"
+        assert set(update["ExpressionAttributeNames"].values()) == {"token"}
+        assert set(re.findall(r"(?<![:#\w])[a-z]\w*", update["UpdateExpression"])) <= {"due_at"}
+    assert not any("Assign" in one for one in machine["States"].values())
 
 
 def refuse_once(backend: AwsBackend, event: str, code: str) -> None:

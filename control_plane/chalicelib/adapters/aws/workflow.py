@@ -1,7 +1,7 @@
 """Timers of Requests as executions of a Step Functions machine (`infra/state_machine.asl.json`).
 
     start ──▶ REQ#<id> / TIMER {due_at} ──▶ execution <id>-<due_at>: leaves its token there, waits
-                                              ├─ time over ──▶ reminded ──▶ due queue ──▶ `Timeouts.remind`
+                                              ├─ time over ──▶ due_at = 0 ──▶ due queue ──▶ `Timeouts.remind`
     cancel, or start for another time ─ token ┘─ or the item is not this timer's any more ──▶ ends
 
 An execution writes nothing of the Request and decides nothing (docs/adr/0011). One too many costs a look at most; that
@@ -77,11 +77,11 @@ class StepFunctionsWorkflow:
         raise _busy()
 
     def _replace(self, request_id: str, due_at: int) -> tuple[Item | None, bool]:
-        """Make the item this timer's, unless it is and has not reminded; what was there, and whether it is new."""
+        """Make the item this timer's, unless it is; what was there, and whether it is new. One that reminded has 0."""
         key = _key(request_id)
         for _ in range(MAX_ATTEMPTS):
             before = self._table.get(key)
-            if before is not None and before["due_at"] == due_at and not before.get("reminded"):
+            if before is not None and before["due_at"] == due_at:
                 return before, False
             item = {"pk": key.pk, "sk": key.sk, "due_at": due_at, TTL: due_at // 1000 + KEPT_SECONDS}
             try:
