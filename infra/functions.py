@@ -137,8 +137,8 @@ def _partitions(names: Sequence[str]) -> dict[str, Any]:
 def _timers(outputs: Outputs) -> list[Statement]:
     return [
         _allow("StartsTimers", ["states:StartExecution"], outputs["StateMachine"]),
-        # IAM knows no resource for these: who has a token may use it.
-        _allow("EndsTimers", ["states:SendTaskFailure", "states:SendTaskSuccess"], "*"),
+        # IAM knows no resource for it: who has a token may use it.
+        _allow("EndsTimers", ["states:SendTaskSuccess"], "*"),
     ]
 
 
