@@ -31,6 +31,8 @@ class StsWakeAccess:
         Raises:
             Unavailable: when SQS or STS does not answer.
         """
+        # Once an hour: somebody may have removed the queue that this process remembers.
+        self._queues.forget(edge_id)
         url = self._queues.ensure(edge_id)
         with told("STS", "No credentials were made."):
             answer = self._clients.of("sts").assume_role(
