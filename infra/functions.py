@@ -31,7 +31,7 @@ EXPORT: Final = ("CHAIN", "NOTES#*", "SEAL#*", "SESSION#*", "SOURCE#control-plan
 
 ROUTES: Final = (
     "ACCOUNT#*", "EDGE#*", "EDITS", "ISSUERS", "META", "NONCE#*", "NOTES#*", "PEOPLE", "POLICY", "PROPOSAL#*", "REQ#*",
-    "SEAL#*", "SESSION#*", "SOURCE#*", "TARGET#*", "TOKEN#*", "WAKE#*", "WEB#*",
+    "SEAL#*", "SESSION#*", "SOURCE#*", "TARGET#*", "TOKEN#*", "WAKE#*", "WEB#*", "WEBS#*",
 )  # fmt: skip
 """What the routes write: everything but the chain."""
 

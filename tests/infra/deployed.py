@@ -64,21 +64,26 @@ class Deployed:
         """ARN of a role of the stage, Chalice's or the stack's."""
         return f"arn:aws:iam::{ACCOUNT}:role/twokeys-{STAGE}-{name}"
 
-    def may(self, who: str, action: str, resource: str, session: Document | None = None, **context: Any) -> bool:
+    def may(self, who: str, action: str, resource: str, **context: str | Sequence[str]) -> bool:
         """Whether one may do something.
 
         Args:
             who: A function's or a role's short name, or ``administrator`` (whose role allows everything).
             action: The action.
             resource: ARN.
-            session: A session policy.
-            context: Condition keys, ``__`` for ``:`` and ``_`` for ``-``.
+            context: Condition keys, ``__`` for ``:`` and (S3's) ``_`` for ``-``.
         """
+        return self.may_within(None, who, action, resource, **context)
+
+    def may_within(
+        self, session: Document | None, who: str, action: str, resource: str, **context: str | Sequence[str]
+    ) -> bool:
+        """The same in a session that a policy narrows."""
         principal = ADMINISTRATOR if who == "administrator" else self.role(who)
         values = {_key(name): value for name, value in context.items()}
-        call = Call(principal, action, resource, values)
         own = self.policy_of(resource)
         strict = action.startswith("kms:") or action == "sts:AssumeRole"
+        call = Call(principal, action, resource, values)
         return allowed(call, self.identity(who), own, session, resource_must_agree=strict)
 
     def identity(self, who: str) -> Sequence[Document]:

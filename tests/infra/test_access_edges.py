@@ -39,7 +39,7 @@ def test_an_edge_polls_its_own_queue_and_no_other(stack: Deployed, edge: str) ->
     session = session_policy(stack, edge)
     for other in EDGES:
         for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage"):
-            assert stack.may("wake", action, queue_of(stack, other), session) is (other == edge)
+            assert stack.may_within(session, "wake", action, queue_of(stack, other)) is (other == edge)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_edge_polls_its_own_queue_and_no_other(stack: Deployed, edge: str) ->
     ],
 )  # fmt: skip
 def test_an_edge_does_nothing_else_with_its_queue(stack: Deployed, action: str) -> None:
-    assert not stack.may("wake", action, queue_of(stack, "edge-1"), session_policy(stack, "edge-1"))
+    assert not stack.may_within(session_policy(stack, "edge-1"), "wake", action, queue_of(stack, "edge-1"))
     assert not stack.may("wake", action, queue_of(stack, "edge-1")), "not even without the session's policy"
 
 
@@ -62,7 +62,7 @@ def test_the_role_polls_no_queue_of_the_control_plane(stack: Deployed, output: s
 def test_polling_needs_tls(stack: Deployed) -> None:
     session = session_policy(stack, "edge-1")
     queue = queue_of(stack, "edge-1")
-    assert not stack.may("wake", "sqs:ReceiveMessage", queue, session, aws__SecureTransport="false")
+    assert not stack.may_within(session, "wake", "sqs:ReceiveMessage", queue, aws__SecureTransport="false")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ EVERYBODY = (
 CREATING = {"s3__if_none_match": "*"}
 
 SEGMENTS = (
-    "lines/dt=2026-11-22/agent-7-1.jsonl.gz", "bodies/dt=2026-11-22/agent-7-1.bodies", "seals/dt=2026-11-22/agent-7-1.json",
-)  # fmt: skip
+    "lines/dt=2026-11-22/agent-7-1.jsonl.gz",
+    "bodies/dt=2026-11-22/agent-7-1.bodies",
+    "seals/dt=2026-11-22/agent-7-1.json",
+)
 
 
 def recording(stack: Deployed, path: str = SEGMENTS[0]) -> str:
