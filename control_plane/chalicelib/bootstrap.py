@@ -5,8 +5,10 @@ Ports ──services──▶ Services ──assemble──▶ the Chalice appli
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -14,7 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from chalice.app import Blueprint, Chalice, ConvertToMiddleware, Response
 
 from twokeys.edge_call import TIME_HEADER
-from twokeys.errors import Unavailable
+from twokeys.errors import Refused
 
 from .ports.blobs import Blobs
 from .ports.clock import Clock
@@ -156,17 +158,23 @@ def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *,
 
 
 def build() -> Chalice:
-    """The application on Lambda.
+    """The application on Lambda, as its environment says.
 
     Raises:
-        Unavailable: this version has no adapters for AWS.
+        Refused: when the environment is incomplete, or the embedded adapters lie beside this file: Chalice would
+            pack the embedded issuer too.
     """
-    raise Unavailable(
-        "This version of the control plane has no adapters for AWS.",
-        not_done="It was not started.",
-        advice="Run it on one machine: twokeys up.",
-        code="no_aws_adapters",
-    )
+    if (Path(__file__).parent / "adapters" / "embedded").exists():
+        raise Refused(
+            "This folder holds the embedded adapters, and Chalice would pack them.",
+            not_done="Nothing was started or packed.",
+            advice="Run `python -m control_plane.aws project`, and chalice in build/lambda.",
+            code="not_the_project",
+        )
+    # Here alone: what runs elsewhere needs no AWS.
+    from .adapters.aws.deployment import build_app
+
+    return build_app(os.environ)
 
 
 def _with_time(clock: Clock) -> Callable[[Any, Callable[[Any], Response]], Response]:

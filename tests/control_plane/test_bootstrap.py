@@ -91,8 +91,8 @@ def test_on_lambda_the_same_routes_answer_with_logs_metrics_and_traces(
         assert told == {"issuer": issuer.issuer, "client_id": "twokeys-cli", "scope": "openid", "ports": []}
 
 
-def test_this_version_says_that_it_has_no_adapters_for_aws() -> None:
-    with pytest.raises(Unavailable, match="no adapters for AWS"):
+def test_lambda_starts_from_no_folder_that_holds_the_embedded_issuer() -> None:
+    with pytest.raises(Refused, match="holds the embedded adapters"):
         build()
 
 
