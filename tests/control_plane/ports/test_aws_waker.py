@@ -144,6 +144,19 @@ def test_no_two_edges_share_a_queue_and_sqs_can_spell_each(backend: AwsBackend, 
     assert len(names.name(edge_id)) <= 80
 
 
+def test_a_prefix_that_leaves_no_room_is_refused(backend: AwsBackend) -> None:
+    for prefix in ("x" * 40, "", "a.b", "a*"):
+        with pytest.raises(ValueError, match="prefix"):
+            WakeQueues(backend.clients, prefix)
+
+
+def test_no_id_is_spelled_as_another_ones_hash(backend: AwsBackend) -> None:
+    names = WakeQueues(backend.clients, "p-")
+    hashed = names.name("e.1")
+    assert len(hashed) == 2 + 41
+    assert names.name(hashed.removeprefix("p-")) != hashed
+
+
 def test_a_session_may_receive_and_delete_from_one_queue_and_nothing_else(backend: AwsBackend) -> None:
     settings = backend.settings
     access = StsWakeAccess(backend.clients, settings.wake_role, settings.wake_queue_prefix)

@@ -21,6 +21,9 @@ RETENTION_SECONDS: Final = 3600
 MAX_NAME: Final = 80
 """Longest name of a queue, and the characters that it may have."""
 
+HASHED_CHARACTERS: Final = 41
+"""Of an id that is hashed: an underscore and 160 bits."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 _GONE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
@@ -31,17 +34,19 @@ class WakeQueues:
     """Names, makes and removes them."""
 
     def __init__(self, clients: Clients, prefix: str) -> None:
-        """Args: clients: of AWS; prefix: names begin with it."""
+        """Args: clients: of AWS; prefix: names begin with it. ValueError when it leaves no room for a hash."""
+        if not _NAME.fullmatch(prefix) or len(prefix) > MAX_NAME - HASHED_CHARACTERS:
+            raise ValueError(f"a prefix has 1 to {MAX_NAME - HASHED_CHARACTERS} letters, digits, - and _")
         self._clients, self._prefix = clients, prefix
         self._lock = threading.Lock()
         self._urls: dict[str, str] = {}
 
     def name(self, edge_id: str) -> str:
-        """The queue of an Edge: no two Edges have the same. What SQS can't spell is hashed; an id never begins so."""
+        """The queue of an Edge: no two have the same. What SQS can't spell is hashed: no id begins so."""
         name = self._prefix + edge_id
-        if len(name) <= MAX_NAME and _NAME.fullmatch(name):
+        if len(name) <= MAX_NAME and _NAME.fullmatch(name) and not edge_id.startswith("_"):
             return name
-        return f"{self._prefix}_{hashlib.sha256(edge_id.encode()).hexdigest()[:40]}"
+        return f"{self._prefix}_{hashlib.sha256(edge_id.encode()).hexdigest()}"[: len(self._prefix) + HASHED_CHARACTERS]
 
     def ensure(self, edge_id: str) -> str:
         """Its address; the queue is made when there is none. Raises Unavailable."""
