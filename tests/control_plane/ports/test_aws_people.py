@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from control_plane.chalicelib.adapters.aws.people import DynamoPeople
 from control_plane.chalicelib.adapters.aws.policies import MAX_MARKED, DynamoPolicies
@@ -27,7 +28,7 @@ from tests.control_plane.ports.backend import NOTE, add_person
 from tests.control_plane.ports.registry_suites import PeopleSuite, PoliciesSuite
 from twokeys.bundle import Issuer
 from twokeys.caller import Caller, CallerKind, Person
-from twokeys.errors import Conflict, InvalidInput, TwokeysError
+from twokeys.errors import Conflict, InvalidInput, TwokeysError, Unavailable
 
 __all__ = [
     "backend",
@@ -106,6 +107,24 @@ def test_of_two_changes_of_a_person_at_once_one_counts(backend: AwsBackend, tabl
     assert [n for n in range(4) if backend.ports.people.person_of(f"U{n}")] == [int(rob.person.email[0])]
     assert (notes(table), bundle(table)) == (before[0] + 1, before[1] + 1)
     assert len(backend.ports.people.edits_since(0)) == 1
+
+
+def test_a_change_whose_answer_was_lost_is_not_done_twice(backend: AwsBackend, table: Table) -> None:
+    events = backend.clients.of("dynamodb").meta.events
+    event = "after-call.dynamodb.TransactWriteItems"
+
+    def lose(**_: object) -> None:
+        events.unregister(event, lose)
+        raise ConnectionClosedError(endpoint_url="https://dynamodb")
+
+    events.register(event, lose)
+    count, change = notes(table), person_change(Person("zoe", ""), 0, "group:g")
+    people = backend.ports.people
+    with pytest.raises(Unavailable):
+        people.put_person(change, "rob", NOTE)
+    with pytest.raises(Conflict):
+        people.put_person(change, "rob", NOTE)
+    assert (notes(table), len(people.edits_since(0))) == (count + 1, 1)
 
 
 def test_of_three_that_claim_one_account_one_gets_it(backend: AwsBackend, table: Table) -> None:

@@ -243,6 +243,15 @@ def test_a_start_that_failed_is_made_good_by_the_next(timers: AwsTimers, backend
     assert timers.token(one)
 
 
+def test_a_start_whose_answer_was_lost_is_one_execution(timers: AwsTimers, backend: AwsBackend) -> None:
+    one, due_at = fresh_id(), timers.clock.now() + 60_000
+    refuse_once(backend, "after-call.stepfunctions.StartExecution", "ServiceUnavailable")
+    with pytest.raises(Unavailable):
+        timers.workflow.start(one, due_at)
+    timers.workflow.start(one, due_at)
+    assert len(timers.executions()) == 1
+
+
 def test_an_id_that_names_no_execution_is_refused(timers: AwsTimers) -> None:
     for bad in ("req x", "req:1", "x" * 80, ""):
         with pytest.raises(InvalidInput):
