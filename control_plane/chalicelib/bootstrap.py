@@ -109,7 +109,7 @@ def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -
     return Services(
         ports=ports,
         requests=EdgeRequests(for_opening, policy, eligibility, limits, opened),
-        decisions=Decisions(ports.requests, ports.workflow, ports.waker, eligibility, limits),
+        decisions=Decisions(ports.requests, ports.workflow, ports.waker, eligibility, limits, alarms),
         spends=Spends(ports.requests, ports.signer, ports.workflow, limits),
         results=Results(ports.requests, ports.workflow, eligibility, ports.clock),
         timeouts=Timeouts(ports.requests, ports.workflow, ports.waker),

@@ -1,4 +1,5 @@
-"""Records of refused calls and alarms: each kind at a limited rate, so that whoever knocks can't fill the chain."""
+"""Records of refused calls and votes, and alarms: each kind at a limited rate, so that nobody who knocks fills the
+chain."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from twokeys.record import RecordType
 
 from ..ports.clock import Clock
 from ..ports.records import Records
-from .notes import note
+from ..ports.requests import Asked
+from .notes import about, note
 
 BURST: Final = 10
 """Records of one kind at once."""
@@ -40,6 +42,16 @@ class Alarms:
         more = f" ({untold} more like it before.)" if untold else ""
         who = "".join(character for character in claimed[:MAX_NAME] if character.isprintable())
         self._records.append(note(kind, outcome=error.code, reason=f"{error.happened} It said it was {who}.{more}"))
+
+    def excluded(self, asked: Asked, person_id: str, reason: str) -> None:
+        """Somebody tried to decide who must not: the requester, its sponsor, an editor of the rules."""
+        untold = self._take(f"excluded {person_id}")
+        if untold is None:
+            return
+        more = f" ({untold} more like it before.)" if untold else ""
+        self._records.append(
+            about(RecordType.REFUSED, asked, person=person_id, outcome="excluded", reason=f"{reason}{more}")
+        )
 
     def _take(self, code: str) -> int | None:
         now = self._clock.now()

@@ -13,6 +13,7 @@ from ..ports.people import PersonEntry
 from ..ports.requests import Ballot, Requests, Stored
 from ..ports.waker import Waker
 from ..ports.workflow import Workflow
+from .alarms import Alarms
 from .eligibility import Bar, Eligibility
 from .limits import Limits
 from .notes import about
@@ -35,10 +36,11 @@ class Decisions:
     """Counts votes."""
 
     def __init__(
-        self, requests: Requests, workflow: Workflow, waker: Waker, eligibility: Eligibility, limits: Limits
-    ) -> None:
+        self, requests: Requests, workflow: Workflow, waker: Waker, eligibility: Eligibility, limits: Limits,
+        alarms: Alarms,
+    ) -> None:  # fmt: skip
         self._requests, self._workflow, self._waker = requests, workflow, waker
-        self._eligibility, self._limits = eligibility, limits
+        self._eligibility, self._limits, self._alarms = eligibility, limits, alarms
 
     def vote(self, person: PersonEntry, request_id: str, verdict: Verdict) -> Stored:
         """Count a vote.
@@ -71,6 +73,9 @@ class Decisions:
             if not self._eligibility.may_see(person, judgement):
                 raise not_found()
             code = "policy_denied" if judgement.bar is Bar.POLICY else "excluded"
+            if judgement.bar is not Bar.POLICY:
+                # Auditors ask who tried; whoever policy merely does not name made no such try.
+                self._alarms.excluded(stored.asked, person.person.id, judgement.reason)
             raise Refused(judgement.reason, not_done="Nothing was decided.", code=code)
         ballot = Ballot(
             request_id=request_id,

@@ -247,3 +247,24 @@ def _put(world: World, author: str, text: str) -> None:
     proposal = world.services.policies.propose(world.person(author), text, "test", revision)
     world.services.policies.decide(world.person("rob"), proposal.id, PolicyVerdict(True, "", proposal.text_sha256))
     assert msgspec.structs.asdict(world.ports.policies.current())["text"] == text
+
+
+def test_a6_who_must_not_decide_and_tries_is_on_record(a_world: World) -> None:
+    opened = a_world.open().id
+    with pytest.raises(Refused):
+        a_world.vote("ann", opened)
+    (record,) = [one for one in a_world.records("refused") if one.get("request") == opened]
+    assert (record["person"], record["outcome"], record["sponsor"]) == ("ann", "excluded", "ann")
+    assert "You answer for agent-7" in record["reason"]
+
+
+def test_a_hundred_tries_do_not_fill_the_chain(a_world: World) -> None:
+    opened = a_world.open().id
+    for _ in range(100):
+        with pytest.raises(Refused):
+            a_world.vote("ann", opened)
+    assert len(a_world.records("refused")) == 10
+    a_world.clock.pass_seconds(11)
+    with pytest.raises(Refused):
+        a_world.vote("ann", opened)
+    assert "90 more like it" in a_world.records("refused")[-1]["reason"]
