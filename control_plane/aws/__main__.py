@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from control_plane.aws.first_start import FirstPerson, bootstrap, read_person
+from control_plane.aws.packages import architecture_of, compile_all, install
 from control_plane.aws.project import make_project
 from control_plane.aws.reach import check
 from control_plane.aws.stage import CONFIG, PROJECT, stage_settings
@@ -26,14 +27,22 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         match options.command:
             case "project":
-                modules = make_project(PROJECT, options.to)
-                print(f"{options.to} holds {len(modules)} modules. Next: cd {options.to} && chalice deploy --stage …")
+                _project(options.to)
             case "bootstrap":
                 _bootstrap(options)
             case "check":
                 _check(options)
     except TwokeysError as error:
         sys.exit(str(error))
+
+
+def _project(target: Path) -> None:
+    architecture = architecture_of(CONFIG)
+    modules = make_project(PROJECT, target)
+    install(PROJECT / "requirements.txt", target / "vendor", architecture)
+    compile_all(target)
+    print(f"{target} holds {len(modules)} modules of ours and the packages for {architecture}.")
+    print(f"Next: cd {target} && chalice deploy --stage STAGE")
 
 
 def _bootstrap(options: argparse.Namespace) -> None:

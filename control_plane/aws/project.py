@@ -1,6 +1,7 @@
 """The folder that `chalice package` and `chalice deploy` run in: what the functions need, and nothing else.
 
-    control_plane/  ──copy──▶  build/lambda/   app.py · chalicelib (without the embedded adapters) · vendor/twokeys
+    control_plane/  ──copy──▶  build/lambda/   app.py · chalicelib (without the embedded adapters)
+                                               vendor/twokeys, vendor/<packages> (`packages`)
                                                .chalice ──link──▶ control_plane/.chalice
 
 Chalice packs whatever lies in `chalicelib`. The embedded issuer and its passphrases have no business on Lambda, and
@@ -51,8 +52,9 @@ def make_project(source: Path, target: Path) -> list[str]:
         _clear(target)
     target.mkdir(parents=True, exist_ok=True)
     (target / MARK).touch()
-    for name in ("app.py", "requirements.txt"):
-        shutil.copyfile(source / name, target / name)
+    shutil.copyfile(source / "app.py", target / "app.py")
+    # What Chalice would install by itself lies in `vendor` already (`packages`).
+    (target / "requirements.txt").touch()
     shutil.copytree(source / "chalicelib", target / "chalicelib", ignore=_ignored(source))
     shutil.copytree(language, target / "vendor" / "twokeys", ignore=_ignored(source))
     # Chalice keeps here what it deployed, and looks here for policies: one place, whichever folder it runs in.

@@ -67,7 +67,8 @@ class Work:
 
 def blueprint(queues: Queues, work: Work, logger: Logger, metrics: Metrics) -> Blueprint:
     """The functions, named as their policies and logs are."""
-    workers = Blueprint(__name__)
+    # Lambda looks for them in `app.py`, and Chalice writes where from this name.
+    workers = Blueprint("app")
     messages = _Messages(work, logger)
 
     @workers.on_sqs_message(queue=queues.due, batch_size=1, name="due")

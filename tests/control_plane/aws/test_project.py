@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 from pathlib import Path
 
@@ -33,13 +34,19 @@ def test_no_module_in_it_imports_what_is_left_out(tmp_path: Path) -> None:
             assert not [one for one in imported if "embedded" in one or one.startswith("control_plane")], module
 
 
-def test_requirements_are_those_of_the_lock() -> None:
+def test_requirements_are_those_of_the_lock_with_every_hash() -> None:
     locked = (PROJECT.parent / "requirements" / "dev.txt").read_text()
-    wanted = [one for one in (PROJECT / "requirements.txt").read_text().splitlines() if one and one[0] != "#"]
+    text = "\n".join(line for line in (PROJECT / "requirements.txt").read_text().splitlines() if line[0] != "#")
+    wanted = re.findall(r"^[a-z].*?(?=^[a-z]|\Z)", text + "\n", re.MULTILINE | re.DOTALL)
     assert len(wanted) > 10
-    for line in wanted:
-        name, _, version = line.partition("==")
-        assert f"{name.partition('[')[0]}=={version} " in locked, line
+    for one in wanted:
+        assert one.strip() in locked, one[:60]
+        assert "--hash=sha256:" in one
+
+
+def test_chalice_itself_is_given_nothing_to_install(tmp_path: Path) -> None:
+    make_project(PROJECT, tmp_path / "lambda")
+    assert (tmp_path / "lambda" / "requirements.txt").read_text() == ""
 
 
 def test_it_is_made_anew_and_touches_nothing_else(tmp_path: Path) -> None:

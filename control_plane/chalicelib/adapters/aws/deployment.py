@@ -175,7 +175,7 @@ class _Wiring:
         from .web_sessions import DynamoWebSessions
 
         settings = self._settings
-        live = Sessions(DynamoWebSessions(self._table), self._seconds)
+        live = Sessions(DynamoWebSessions(self._table, self._clock), self._seconds)
         signing = SigningIn(
             issuer, settings.public_url, lambda: self._secrets.cookie_key(settings.cookie_secret), self._seconds
         )
