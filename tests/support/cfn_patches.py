@@ -9,6 +9,7 @@ What stays unproven: that AWS takes every value (cfn-lint looks after most), upd
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import moto.s3.models as s3
 import pytest
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
-from tests.support.cfn_types import TYPES, Attributes, Known
+from tests.support.cfn_types import TYPES, Attributes, Client, Known
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
@@ -43,10 +44,14 @@ class Made:
 def patch_cloudformation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let stacks make our types, and no others, until the test ends."""
 
+    @functools.cache
+    def client(service: str) -> Any:
+        return boto3.client(service, region_name=REGION)
+
     def type_named(name: str) -> type[Made]:
         if name not in TYPES:
             raise NotImplementedError(f"{name} is in the stack, and tests.support.cfn_types can't make it")
-        return _class_of(TYPES[name])
+        return _class_of(TYPES[name], client)
 
     monkeypatch.setattr(parsing, "resource_class_from_type", type_named)
     monkeypatch.setattr(parsing, "resource_name_property_from_type", lambda name: None)
@@ -68,10 +73,7 @@ def read_bucket_policies_without_conditions(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(s3.FakeBucket, "get_permission", permission)
 
 
-def _class_of(known: Known) -> type[Made]:
-    def client(service: str) -> Any:
-        return boto3.client(service, region_name=REGION)
-
+def _class_of(known: Known, client: Client) -> type[Made]:
     def create(name: str, described: dict[str, Any], account: str, region: str, **more: Any) -> Made:
         return Made(*known.make(described.get("Properties", {}), client))
 
