@@ -117,13 +117,14 @@ class Attendant:
         }
         await self.session.record(kind, whole, canonical(held.command.to_json()) if body else None)
 
-    async def open(self, held: Held, digest: str) -> RequestStatus:
+    async def open(self, held: Held, digest: str, fingerprint: str) -> RequestStatus:
         """See HoldPorts."""
         command = canonical(held.command.to_json())
         inline = len(command) <= MAX_INLINE_COMMAND_BYTES
         if not inline:
             await self._unless_gone(self.control.upload_command(command))
-        return await self._unless_gone(self.control.open(_open_request(held, digest, command, inline=inline)))
+        request = _open_request(held, digest, fingerprint, command, inline=inline)
+        return await self._unless_gone(self.control.open(request))
 
     async def tell(self, text: str) -> None:
         """See HoldPorts."""
@@ -201,7 +202,7 @@ def accesses(held: Held) -> list[str]:
     return [access.spelled for access in held.classification.accesses]
 
 
-def _open_request(held: Held, digest: str, command: bytes, *, inline: bool) -> OpenRequest:
+def _open_request(held: Held, digest: str, fingerprint: str, command: bytes, *, inline: bool) -> OpenRequest:
     return OpenRequest(
         id=held.request_id,
         target=held.target,
@@ -213,9 +214,11 @@ def _open_request(held: Held, digest: str, command: bytes, *, inline: bool) -> O
         groups=list(held.caller.groups),
         client=held.client[:256],
         command_digest=digest,
+        fingerprint=fingerprint,
         command_sha256=sha256(command),
         command_bytes=len(command),
         command=to_base64(command) if inline else None,
+        types=list(held.types),
         excerpt=_excerpt(held.command.text),
         statement=held.classification.normalised,
         kind=held.classification.kind,

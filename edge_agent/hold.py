@@ -48,6 +48,8 @@ class Held:
     decision: Decision
     in_transaction: bool
     hold_seconds: int
+    types: tuple[str, ...] = ()
+    """Names of the parameters' types as the server resolved them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ class HoldPorts(Protocol):
     async def record(self, kind: RecordType, fields: dict[str, Json], *, body: bool = False) -> None:
         """Append a Record and return when it is on disk. Raises Unavailable when it can't be."""
 
-    async def open(self, held: Held, digest: str) -> RequestStatus:
-        """Open the Request. Raises Unavailable or Refused."""
+    async def open(self, held: Held, digest: str, fingerprint: str) -> RequestStatus:
+        """Open the Request: the digest is of the Command and this fingerprint. Raises Unavailable or Refused."""
 
     async def tell(self, text: str) -> None:
         """A notice to the caller, in its own protocol."""
@@ -151,7 +153,7 @@ async def _wait_for_people(held: Held, ports: HoldPorts) -> tuple[str, Denied | 
     fingerprint = await ports.fingerprint()
     digest = command_digest(held.command, _setting(held, fingerprint))
     await ports.record(RecordType.HOLD, {"command_digest": digest, "outcome": "hold"}, body=True)
-    status = await ports.open(held, digest)
+    status = await ports.open(held, digest, fingerprint)
     asked = ", ".join(status.asked) or "the reviewers"
     await ports.tell(
         f"held for approval: request {held.request_id}, asked: {asked}, "

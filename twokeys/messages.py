@@ -35,6 +35,12 @@ MAX_INLINE_COMMAND_BYTES = 256 * 1024
 MAX_EXCERPT_BYTES = 8192
 """Longest excerpt of the exact text kept with a Request."""
 
+MAX_TYPES = 256
+"""Most parameters whose types' names travel with a Request; those of later ones are left out."""
+
+MAX_TYPE_CHARACTERS = 256
+"""Longest name of a parameter's type."""
+
 MAX_POLL_SECONDS = 20
 """Longest long poll; API Gateway ends integrations at 29 s."""
 
@@ -92,7 +98,9 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     """A held Command. Sponsor and groups are taken from the registry or a verified claim, never from the client.
 
     `command` is the canonical JSON of the Command in base64; left out when it was uploaded as blob
-    ``command_sha256``. `accesses` are ``effect:kind:name``.
+    ``command_sha256``. `accesses` are ``effect:kind:name``. `fingerprint` is what the session meant at the hold:
+    with it and the Command the `command_digest` is computed again. `types` are the names of the parameters' types as
+    the server resolved them, shown beside the values; the digest covers them only as far as Parse gave them.
     """
 
     id: RequestId
@@ -105,9 +113,11 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     groups: list[Short] = []
     client: Short = ""
     command_digest: Sha256
+    fingerprint: Sha256
     command_sha256: Sha256
     command_bytes: Count
     command: Base64 | None = None
+    types: Annotated[list[Short], msgspec.Meta(max_length=MAX_TYPES)] = []
     excerpt: Annotated[str, msgspec.Meta(max_length=MAX_EXCERPT_BYTES)]
     statement: Text
     kind: Short

@@ -50,6 +50,11 @@ class Held:
         """What to print above the statement."""
         return {"request": self.id, **{name: self.fields[name] for name in _SHOWN if name in self.fields}}
 
+    def types(self) -> list[str]:
+        """The names of the parameters' types, as far as the server resolved them."""
+        found = self.fields.get("types", [])
+        return [str(name) for name in found] if isinstance(found, list) else []
+
 
 def whole_command(api: Api, held: Held) -> bytes:
     """The Command's canonical JSON, read page by page to its end."""

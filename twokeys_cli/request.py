@@ -121,8 +121,12 @@ def _show(held: Held, command: dict[str, Any]) -> None:
     console.print(output.visible(text.decode("utf-8", "backslashreplace")))
     values = command.get("parameter_values", [])
     formats = command.get("parameter_formats", [])
+    types = dict(enumerate(held.types(), 1))
     for number, (value, form) in enumerate(zip(values, formats, strict=True), 1):
-        line = Text(f"  ${number} = ", "bold")
+        line = Text(f"  ${number}", "bold")
+        if kind := types.get(number, ""):
+            line.append_text(Text(" ").append_text(output.visible(kind, one_line=True)))
+        line.append(" = ", "bold")
         if "bytes" not in value:
             line.append("NULL", "dim")
         elif form == 0:

@@ -204,10 +204,11 @@ def message(ports: Ports, text: str, **changes: Any) -> OpenRequest:
     accesses = (Access(ObjectRef(ObjectKind.TABLE, "shop.orders"), Effect.WRITE),)
     classification = Classification("UPDATE", accesses, "UPDATE shop.orders SET paid = ? WHERE id = ?")
     decision = Policies(version.text, version.revision).decide(caller, TARGET, classification, "simple")
+    setting = Setting(changes.get("target", TARGET), changes.get("database", "shop"), caller_id, FINGERPRINT)
     fields: dict[str, Any] = {
         "id": fresh_id(), "target": TARGET, "database": "shop", "session": "ses_1", "caller": caller_id,
         "caller_kind": "machine", "client": "psql",
-        "command_digest": command_digest(command, Setting(TARGET, "shop", caller_id, FINGERPRINT)),
+        "command_digest": command_digest(command, setting), "fingerprint": FINGERPRINT,
         "command_sha256": sha256(data), "command_bytes": len(data), "command": to_base64(data),
         "excerpt": text[:8192], "statement": classification.normalised, "kind": "UPDATE", "protocol": "simple",
         "certain": True, "statements": 1, "accesses": ["write:table:shop.orders"],

@@ -61,7 +61,7 @@ class Script:
         self.steps.append(f"record {kind.value}")
         self.records.append({"type": kind.value, **fields})
 
-    async def open(self, held: Held, digest: str) -> RequestStatus:
+    async def open(self, held: Held, digest: str, fingerprint: str) -> RequestStatus:
         self.steps.append("open")
         if isinstance(self.opened, Exception):
             raise self.opened

@@ -55,6 +55,14 @@ def test_show_writes_out_what_hides(server: Server) -> None:
         assert word in result.output
 
 
+def test_show_names_types_beside_values(server: Server) -> None:
+    server.fields["types"] = ["text", "sho\u202ep.mood"]
+    result = run(request, "show", REQUEST)
+    assert "$1 text = x" in result.output
+    assert "$2 sho<U+202E>p.mood = binary 002a" in result.output
+    assert "$3 = NULL" in result.output
+
+
 def test_approving_sends_the_digest_that_was_shown(server: Server) -> None:
     digest = server.request()["command_digest"]
     result = run(request, "approve", REQUEST, typed=digest[:4] + "\n")

@@ -18,8 +18,8 @@ from twokeys.digest import from_base64
 from twokeys.errors import InvalidInput
 
 from .lexer import MAX_COLOURED_CHARACTERS, Token, tokens
-from .values import show
-from .visible import Mark, imitation, pieces
+from .values import ShownValue, show
+from .visible import Mark, imitation, pieces, plain
 
 MAX_COMMAND_BYTES: Final = 1024 * 1024
 """Longest Command blob that is laid out: some 70 parts. Nobody reads a longer one, so nobody can approve it."""
@@ -117,8 +117,12 @@ class Document:
 
 
 @functools.lru_cache(maxsize=2)
-def lay_out(blob: bytes) -> Document:
+def lay_out(blob: bytes, types: tuple[str, ...] = ()) -> Document:
     """Lay a Command blob out.
+
+    Args:
+        blob: Canonical JSON of the Command.
+        types: Names of its parameters' types as the server resolved them; used where Parse left one to the server.
 
     Raises:
         InvalidInput: when it is too long or is no Command; then it can't be approved.
@@ -141,7 +145,7 @@ def lay_out(blob: bytes) -> Document:
     if values:
         rows.append(_heading(f"Values ({len(values)})"))
     for index, (oid, code, value) in enumerate(values, 1):
-        rows.extend(_value_rows(index, oid, code, value))
+        rows.extend(_value_rows(index, show(oid, code, value, types[index - 1] if index <= len(types) else "")))
     return Document(tuple(_parts(rows)), tuple(hints), lines, len(values))
 
 
@@ -233,10 +237,9 @@ def _broken(number: int, spans: Sequence[Span]) -> Iterator[Row]:
         yield Row(kind, number, tuple(row))
 
 
-def _value_rows(index: int, oid: int, code: int, value: bytes | None) -> Iterator[Row]:
-    shown = show(oid, code, value)
+def _value_rows(index: int, shown: ShownValue) -> Iterator[Row]:
     how = {"hex": ", bytes in hexadecimal", "decoded": ", sent as binary"}.get(shown.how, "")
-    yield Row("value", index, (Span("parameter", f"${index}"), Span("type", f"{shown.type_name}{how}")))
+    yield Row("value", index, (Span("parameter", f"${index}"), Span("type", f"{plain(shown.type_name)}{how}")))
     if shown.how == "null" or not shown.text:
         yield Row("line", 0, (Span("mark", "NULL" if shown.how == "null" else "empty text"),))
         return

@@ -83,15 +83,20 @@ class ShownValue:
     how: str
 
 
-def show(oid: int, format_code: int, value: bytes | None) -> ShownValue:
+def show(oid: int, format_code: int, value: bytes | None, resolved: str = "") -> ShownValue:
     """Show one bound value.
 
     Args:
         oid: Type OID as Parse gave it; 0 where the client left it to the server.
         format_code: 0 text, 1 binary.
         value: As Bind gave it; None is SQL NULL.
+        resolved: The type's name as the server told it, or empty; counts only where the OID says nothing to us.
     """
-    name = type_name(oid)
+    if resolved and type_of(oid) is None:
+        # The OID is 0, or of a type that this database alone has.
+        oid, name = (_RESOLVED.get(resolved, oid) if oid == 0 else oid), resolved
+    else:
+        name = type_name(oid)
     if value is None:
         return ShownValue(name, "NULL", "null")
     try:
@@ -102,13 +107,29 @@ def show(oid: int, format_code: int, value: bytes | None) -> ShownValue:
         return ShownValue(name, value.hex(" ", 1), "hex")
 
 
+def type_of(oid: int) -> str | None:
+    """The name of one of PostgreSQL's own types that is known here, else None."""
+    return f"{_NAMES[_ARRAYS[oid]]}[]" if oid in _ARRAYS else _NAMES.get(oid)
+
+
 def type_name(oid: int) -> str:
     """A type's name, or what is known of it."""
-    if oid == 0:
-        return "type left to the server"
-    if oid in _ARRAYS:
-        return f"{_NAMES[_ARRAYS[oid]]}[]"
-    return _NAMES.get(oid, f"type with OID {oid}")
+    return "type left to the server" if oid == 0 else type_of(oid) or f"type with OID {oid}"
+
+
+_AS_FORMATTED: Final = {
+    1042: "character",
+    1043: "character varying",
+    1083: "time without time zone",
+    1114: "timestamp without time zone",
+    1184: "timestamp with time zone",
+}
+"""PostgreSQL's format_type writes these out."""
+
+_RESOLVED: Final = {_AS_FORMATTED.get(oid, name): oid for oid, name in _NAMES.items()} | {
+    f"{_AS_FORMATTED.get(element, _NAMES[element])}[]": oid for oid, element in _ARRAYS.items()
+}
+"""OID by the name that the server gives; how a binary value is read whose type was left to it."""
 
 
 def _decode(oid: int, value: bytes) -> str:

@@ -1,13 +1,17 @@
-"""Reads a Command's stored bytes back: only the one canonical spelling of a Command is one."""
+"""Reads a Command's stored bytes back, and checks them against what the Edge says of them.
+
+Only the one canonical spelling of a Command is one; its digest is computed again, never taken over.
+"""
 
 from __future__ import annotations
 
 import json
 
-from twokeys.command import PostgresCommand, QueryProtocol
-from twokeys.digest import canonical, from_base64
+from twokeys.command import PostgresCommand, QueryProtocol, Setting, command_digest
+from twokeys.digest import canonical, from_base64, sha256
 from twokeys.effect import Access, Effect, ObjectKind, ObjectRef
 from twokeys.errors import InvalidInput, TwokeysError
+from twokeys.messages import MAX_TYPES, OpenRequest
 
 
 def read_command(data: bytes) -> PostgresCommand:
@@ -30,6 +34,26 @@ def read_command(data: bytes) -> PostgresCommand:
     return command
 
 
+def checked_command(message: OpenRequest, data: bytes) -> PostgresCommand:
+    """The Command, when `data` are its bytes and all that the message says of it is so.
+
+    Raises:
+        InvalidInput: with code ``command_mismatch`` or ``malformed_command``; the Request is not opened.
+    """
+    if sha256(data) != message.command_sha256 or len(data) != message.command_bytes:
+        raise _mismatch("The command is not the one its hash and length say.")
+    command = read_command(data)
+    if command.protocol.value != message.protocol:
+        raise _mismatch("The command came by another protocol than the message says.")
+    # What people approve is this digest: it must be of the bytes they are shown, and of nothing else.
+    setting = Setting(message.target, message.database, message.caller, message.fingerprint)
+    if command_digest(command, setting) != message.command_digest:
+        raise _mismatch("The command's digest is not of this command in this session.")
+    if message.types and len(message.types) != min(len(command.parameter_values), MAX_TYPES):
+        raise _mismatch("The message has types for another number of values than the command has.")
+    return command
+
+
 def read_accesses(texts: list[str]) -> tuple[Access, ...]:
     """Read accesses of the form ``effect:kind:name``, sorted and distinct. Raises InvalidInput."""
     try:
@@ -39,6 +63,10 @@ def read_accesses(texts: list[str]) -> tuple[Access, ...]:
         raise InvalidInput("An access is not of the form effect:kind:name.", not_done="The request was not opened.",
                            code="malformed_access") from error  # fmt: skip
     return tuple(sorted(found))
+
+
+def _mismatch(happened: str) -> InvalidInput:
+    return InvalidInput(happened, not_done="The request was not opened.", code="command_mismatch")
 
 
 def _unreadable() -> InvalidInput:

@@ -74,7 +74,8 @@ class RequestDesk:
         blob = self._shelves.blobs.get(stored.asked.opened.command_sha256)
         view = self._view(stored)
         refusal = self._refusal(person, stored) if stored.state is State.PENDING else "It is decided."
-        return Looked(view, stored.asked.opened.command_digest, blob, refusal)
+        opened = stored.asked.opened
+        return Looked(view, opened.command_digest, blob, refusal, tuple(opened.types))
 
     def note_read(self, request_id: str, person_id: str) -> None:
         _, stored = self._seen(request_id, person_id)

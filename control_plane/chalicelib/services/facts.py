@@ -95,6 +95,8 @@ class RequestFacts:
             "policies": asked.policies,
             "in_transaction": opened.in_transaction,
             "command_digest": opened.command_digest,
+            "fingerprint": opened.fingerprint,
+            "types": opened.types,
             "command_sha256": opened.command_sha256,
             "command_bytes": opened.command_bytes,
             "approvals": asked.approvals,

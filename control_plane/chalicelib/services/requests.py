@@ -27,7 +27,7 @@ from ..ports.people import People
 from ..ports.requests import Asked, Requests, Stored
 from ..ports.requests import Outcome as Ended
 from ..ports.workflow import Workflow
-from .commands import read_accesses, read_command
+from .commands import checked_command, read_accesses
 from .eligibility import Eligibility
 from .limits import Limits
 from .notes import about
@@ -186,13 +186,7 @@ class EdgeRequests:
                 raise InvalidInput("The command was not uploaded.", not_done="The request was not opened.",
                                    advice="Upload it first.", code="no_command")  # fmt: skip
             data = found
-        if sha256(data) != message.command_sha256 or len(data) != message.command_bytes:
-            raise InvalidInput("The command is not the one its hash and length say.",
-                               not_done="The request was not opened.", code="command_mismatch")  # fmt: skip
-        command = read_command(data)
-        if command.protocol.value != message.protocol:
-            raise InvalidInput("The command came by another protocol than the message says.",
-                               not_done="The request was not opened.", code="command_mismatch")  # fmt: skip
+        command = checked_command(message, data)
         if message.command is not None:
             self._ports.blobs.put(data)
         return command.text[:MAX_EXCERPT_BYTES].decode("utf-8", "ignore")

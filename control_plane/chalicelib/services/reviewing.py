@@ -29,12 +29,14 @@ class Looked:
         command_digest: What a vote is about.
         blob: The whole Command; None when it isn't there.
         refusal: Why this person may not decide, in a sentence; empty when they may.
+        types: Names of the parameters' types, as the server resolved them.
     """
 
     request: RequestView
     command_digest: str
     blob: bytes | None
     refusal: str
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +175,4 @@ def _document(looked: Looked) -> Document:
             advice="Deny it, and ask the caller to send it again.",
             code="unreadable_command",
         )
-    return lay_out(looked.blob)
+    return lay_out(looked.blob, looked.types)

@@ -38,14 +38,14 @@ class Held:
         command: As it would be digested.
         judgement: Why it is held.
         in_transaction: It waits inside an open transaction, whose locks it keeps.
-        types: The parameters' types as the server resolved them, where Parse left one to the server.
+        types: The names of the parameters' types as the server resolved them, for people; see `type_names`.
     """
 
     ticket: int
     command: PostgresCommand
     judgement: Judgement
     in_transaction: bool
-    types: tuple[int, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,6 @@ class Allowed:
     command: PostgresCommand
     judgement: Judgement
     in_transaction: bool
-    types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

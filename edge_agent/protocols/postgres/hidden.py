@@ -8,12 +8,14 @@ unsynced messages followed by a Query leave the transaction open on PostgreSQL 1
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.fingerprint import FINGERPRINT_SQL, XID_SQL
+from edge_agent.protocols.postgres.type_names import types_sql
 from twokeys.errors import InvalidInput
 
 _NAME: Final = re.compile(r"[a-z0-9_]{8,40}")
@@ -77,3 +79,7 @@ class Hidden:
         own("bracket_close", b"SET default_transaction_read_only = on")
         own("fingerprint", FINGERPRINT_SQL)
         own("xid", XID_SQL)
+
+    def type_names(self, types: Sequence[int]) -> bytes:
+        """Ask for the names of these types; see `type_names`."""
+        return command(f"{self.guard}q".encode(), types_sql(types))

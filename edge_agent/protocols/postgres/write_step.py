@@ -45,6 +45,7 @@ from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
 from edge_agent.protocols.postgres.steps import error_of
 from edge_agent.protocols.postgres.transaction import Write
+from edge_agent.protocols.postgres.type_names import read_types
 from twokeys.decision import Outcome as Decided
 from twokeys.digest import sha256
 from twokeys.errors import InvalidInput
@@ -65,13 +66,15 @@ def write_step(core: Core, job: Job) -> Step:
     types = yield from _types(core, job)
     if types is None:
         return
+    in_transaction = core.link.status != IDLE
+    held = job.judgement.decision.outcome is Decided.HOLD
+    names = (yield from _names(core, types)) if held and types else ()
     core.ticket += 1
     ticket = core.ticket
-    effect = Held if job.judgement.decision.outcome is Decided.HOLD else Allowed
-    in_transaction = core.link.status != IDLE
     core.orders.clear()
     core.waiting = True
-    core.effects.append(effect(ticket, job.command, job.judgement, in_transaction, types))
+    waits = (ticket, job.command, job.judgement, in_transaction)
+    core.effects.append(Held(*waits, names) if held else Allowed(*waits))
     ready = yield from _obey(core, job, place, ticket)
     core.waiting = False
     if ready is None:
@@ -107,10 +110,10 @@ def _refusal(core: Core, job: Job) -> tuple[str, str, str, str] | None:
 
 
 def _types(core: Core, job: Job) -> Generator[Want, Order | None, tuple[int, ...] | None]:
-    """The parameters' types as the server resolved them; empty where Parse gave them all, None after an error."""
+    """The parameters' types as the server resolved them; None after an error."""
     given = job.command.parameter_types
     if job.portal is None or (0 not in given and len(given) >= len(job.command.parameter_values)):
-        return ()
+        return given
     answer = Answer()
     guarded = core.link.status == IN_TRANSACTION and core.may_be_written
     if guarded:
@@ -128,6 +131,12 @@ def _types(core: Core, job: Job) -> Generator[Want, Order | None, tuple[int, ...
         core.link.failed = True
         return None
     return answer.types
+
+
+def _names(core: Core, types: tuple[int, ...]) -> Generator[Want, Order | None, tuple[str, ...]]:
+    """The types in words; none when the server does not say them: people are told that they are not known."""
+    row = yield from _ask_read_only(core, core.hidden.type_names(types))
+    return () if row is None else read_types(types, row[0])
 
 
 def _obey(core: Core, job: Job, place: Place, ticket: int) -> Generator[Want, Order | None, tuple[Pass, str] | None]:
@@ -187,15 +196,18 @@ def _row(answer: Answer) -> tuple[str, ...] | None:
     return tuple((value or b"").decode("utf-8", "replace") for value in values)
 
 
-def _ask_fingerprint(core: Core) -> Generator[Want, Order | None, str | None]:
-    """Ask read-only: under the guard where the transaction may write."""
+def _ask_read_only(core: Core, question: bytes) -> Generator[Want, Order | None, tuple[str, ...] | None]:
+    """The row that a question of our own has as its answer: under the guard where the transaction may write."""
     core.link.last_error = {}
     if core.may_be_written and core.link.status == IN_TRANSACTION:
-        commands = core.hidden.guard_open + core.hidden.fingerprint + core.hidden.guard_close
-        answer = yield from ask(core, commands, 4)
+        answer = yield from ask(core, core.hidden.guard_open + question + core.hidden.guard_close, 4)
     else:
-        answer = yield from ask(core, core.hidden.fingerprint, 1)
-    row = _row(answer)
+        answer = yield from ask(core, question, 1)
+    return _row(answer)
+
+
+def _ask_fingerprint(core: Core) -> Generator[Want, Order | None, str | None]:
+    row = yield from _ask_read_only(core, core.hidden.fingerprint)
     return None if row is None else sha256(row[0].encode())
 
 

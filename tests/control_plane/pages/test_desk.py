@@ -35,9 +35,9 @@ def opened(**changes: Any) -> OpenRequest:
     values: dict[str, Any] = {
         "id": REQUEST, "target": "sample-db", "database": "shop", "session": "s1", "caller": "agent-7",
         "caller_kind": "machine", "sponsor": "ann", "client": "psql", "command_digest": "3f" * 32,
-        "command_sha256": sha256(COMMAND), "command_bytes": len(COMMAND), "excerpt": "UPDATE … 'literal-7'",
-        "statement": "UPDATE orders SET paid = $1", "kind": "UPDATE", "protocol": "simple", "certain": True,
-        "statements": 1,
+        "fingerprint": "a" * 64, "command_sha256": sha256(COMMAND), "command_bytes": len(COMMAND),
+        "excerpt": "UPDATE … 'literal-7'", "statement": "UPDATE orders SET paid = $1", "kind": "UPDATE",
+        "protocol": "simple", "certain": True, "statements": 1,
         "accesses": ["write:table:public.orders", "read:database:"], "reasons": ["It has 'literal-7'."],
         "requirement": "ab" * 32, "bundle": 1, "hold_seconds": 300,
     }  # fmt: skip

@@ -53,6 +53,19 @@ def test_values_are_shown_after_the_text() -> None:
     assert shown(document).split("\n") == ["SELECT $1, $2", "Values (2)", "$1text", "two", "lines", "$2integer", "NULL"]
 
 
+def test_types_that_were_left_to_the_server_are_told_as_it_resolved_them() -> None:
+    values = (b"happy", b"\x00\x00\x00\x07", b"x")
+    document = lay_out(blob("SELECT $1, $2, $3", (0, 0, 25), (0, 1, 0), values), ("shop.mood", "integer", "other"))
+    assert shown(document).split("\n")[2:] == [
+        "$1shop.mood", "happy", "$2integer, sent as binary", "7", "$3text", "x",
+    ]  # fmt: skip
+
+
+def test_a4_a_types_name_hides_nothing() -> None:
+    document = lay_out(blob("SELECT $1", (), (0,), (b"1",)), ('shop."\u202egetni"',))
+    assert "\u202e" not in shown(document) and "right-to-left" in shown(document)
+
+
 def test_a4_hiding_characters_and_imitations_are_hinted_at() -> None:
     hints = lay_out(blob("UPDATE \u043erders -- \u202e")).hints
     assert "Cyrillic" in hints[0] and "hide or move" in hints[1]

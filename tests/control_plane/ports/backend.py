@@ -37,9 +37,9 @@ def asked(request_id: str = "", **changes: Any) -> Asked:
     """What never changes of a Request."""
     opened = OpenRequest(
         id=request_id or fresh_id(), target="db", database="shop", session="ses_1", caller="agent-7",
-        caller_kind="machine", sponsor="ann", command_digest=DIGEST, command_sha256="e" * 64, command_bytes=9,
-        excerpt="UPDATE t", statement="UPDATE t", kind="UPDATE", protocol="simple", certain=True, statements=1,
-        accesses=["write:table:public.t"], requirement="f" * 64, bundle=1, hold_seconds=60,
+        caller_kind="machine", sponsor="ann", command_digest=DIGEST, fingerprint="a" * 64, command_sha256="e" * 64,
+        command_bytes=9, excerpt="UPDATE t", statement="UPDATE t", kind="UPDATE", protocol="simple", certain=True,
+        statements=1, accesses=["write:table:public.t"], requirement="f" * 64, bundle=1, hold_seconds=60,
     )  # fmt: skip
     fields: dict[str, Any] = {
         "opened": opened, "content_sha256": "c" * 64, "edge_id": "edge-1", "policies": ["p"], "policy_revision": 1,

@@ -55,7 +55,7 @@ def test_an_id_with_other_content_is_refused(a_world: World) -> None:
     message = a_world.message()
     a_world.services.requests.open(a_world.edge, message)
     with pytest.raises(Conflict, match="id is taken"):
-        a_world.services.requests.open(a_world.edge, msgspec.structs.replace(message, database="other"))
+        a_world.services.requests.open(a_world.edge, msgspec.structs.replace(message, client="other"))
 
 
 def test_another_edge_can_neither_take_the_id_nor_see_the_request(a_world: World) -> None:
@@ -133,6 +133,7 @@ def test_a11_an_edge_that_decided_under_older_rules_is_sent_back(a_world: World)
         {"command_bytes": 1},
         {"command": to_base64(b"{}")},
         {"protocol": "extended"},
+        {"types": ["integer"]},
         {"accesses": ["write:planet:x"]},
         {"accesses": ["write"]},
         {"certain": False},
@@ -142,6 +143,33 @@ def test_what_contradicts_itself_is_refused(a_world: World, change: dict[str, An
     with pytest.raises((InvalidInput, Refused, Conflict)):
         a_world.open(**change)
     assert a_world.ports.requests.listed(None) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"command_digest": "0" * 64}, {"fingerprint": "0" * 64}, {"database": "other"}],
+    ids=["digest", "fingerprint", "database"],
+)
+def test_a4_a_digest_of_anything_but_what_is_shown_is_refused(a_world: World, change: dict[str, str]) -> None:
+    honest = a_world.message()
+    with pytest.raises(InvalidInput) as caught:
+        a_world.services.requests.open(a_world.edge, msgspec.structs.replace(honest, **change))
+    assert caught.value.code == "command_mismatch"
+    assert a_world.ports.requests.listed(None) == []
+
+
+def test_a4_the_digest_of_another_commands_text_is_refused(a_world: World) -> None:
+    other = a_world.message("DELETE FROM shop.orders")
+    with pytest.raises(InvalidInput, match="not of this command"):
+        a_world.open(command_digest=other.command_digest)
+
+
+def test_types_are_as_many_as_the_values(a_world: World) -> None:
+    command = PostgresCommand(QueryProtocol.EXTENDED, b"UPDATE t SET a = $1", (), (0,), (b"1",))
+    opened = a_world.open(of=command, protocol="extended", types=["shop.mood"])
+    assert a_world.stored(opened.id).asked.opened.types == ["shop.mood"]
+    with pytest.raises(InvalidInput, match="another number of values"):
+        a_world.open(of=command, protocol="extended", types=["integer", "text"])
 
 
 def test_a_command_that_is_not_in_its_one_spelling_is_refused(a_world: World) -> None:

@@ -29,6 +29,7 @@ def asked(request_id: str = ONE) -> OpenRequest:
         caller="agent-7",
         caller_kind="machine",
         command_digest="a" * 64,
+        fingerprint="e" * 64,
         command_sha256="b" * 64,
         command_bytes=1,
         excerpt="x",
