@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from control_plane.chalicelib.adapters.embedded.outbox import MAX_MESSAGES, Outbox, written
-from control_plane.chalicelib.adapters.embedded.slack import message
+from control_plane.chalicelib.adapters.slack import message
 from control_plane.chalicelib.ports.mailer import Mail
 from control_plane.chalicelib.ports.slack import SlackPost
 from control_plane.chalicelib.services.notify import MAX_TRIES, Failure, Notice, Notifier, Recipient

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.chalicelib.adapters.embedded.slack import SlackConfig, SlackPoster
+from control_plane.chalicelib.adapters.slack import SlackConfig, SlackPoster
 from control_plane.chalicelib.ports.slack import SlackPost
 from twokeys.errors import Unavailable
 

@@ -32,6 +32,7 @@ from ...services.notes import note, read_by
 from ...services.notify import Failure
 from ...services.reviewing import Ballot
 from ...services.telling import Telling
+from ..slack import SlackPoster
 from . import people_site
 from .blobs import FileBlobs
 from .clock import SystemClock
@@ -48,7 +49,6 @@ from .records import SqliteRecords
 from .requests import SqliteRequests
 from .scheduler import Scheduler
 from .session_keys import SqliteSessionKeys
-from .slack import SlackPoster
 from .smtp import SmtpMailer
 from .tickets import Tickets
 from .waker import SqliteWaker

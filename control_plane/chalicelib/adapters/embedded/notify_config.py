@@ -21,7 +21,7 @@ import msgspec
 
 from twokeys.errors import InvalidInput, Refused
 
-from .slack import SlackConfig
+from ..slack import SlackConfig
 from .smtp import SmtpConfig
 
 FILE_NAME: Final = "notify.toml"

@@ -13,7 +13,7 @@ from typing import Final
 
 from twokeys.errors import Unavailable
 
-from ...ports.slack import SlackPost
+from ..ports.slack import SlackPost
 
 TIMEOUT_SECONDS: Final = 10.0
 """Longest wait for each answer."""
