@@ -6,12 +6,14 @@ What moto does not do and no patch mends: IAM is not enforced, TTL deletes nothi
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from types import SimpleNamespace
 from typing import Any, Final
 
 import boto3
+import moto.dynamodb.models
 import moto.kms.utils
 import moto.stepfunctions.models
 import moto.stepfunctions.parser.asl.component.program.program as program
@@ -24,6 +26,10 @@ import pytest
 from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.core.config import DefaultConfig
+from moto.dynamodb.models.table import Table
+from moto.dynamodb.responses import DynamoHandler
+
+from tests.support.moto_kms import decrypt_by_rsa
 
 EXECUTING: Final[DefaultConfig] = {"stepfunctions": {"execute_state_machine": True}}
 """For `mock_aws(config=…)`: state machines really run."""
@@ -34,12 +40,40 @@ KEEPING_THREADS: Final = (program, execute_state, callback, execution_worker)
 
 def patch_moto(monkeypatch: pytest.MonkeyPatch) -> None:
     """Apply all of them until the test ends; before `mock_aws`."""
+    isolate_transactions(monkeypatch)
     run_machines_of_stacks(monkeypatch)
     forget_threads(monkeypatch)
     keep_clients(monkeypatch)
     reuse_rsa_keys(monkeypatch)
+    decrypt_by_rsa(monkeypatch)
     # It logs inputs and payloads of states that fail, which a test of a failure makes on purpose.
     monkeypatch.setattr(logging.getLogger("moto.stepfunctions"), "level", logging.CRITICAL)
+
+
+def isolate_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that fails puts back copies of the tables, and with them undoes what others wrote meanwhile.
+
+    One call to DynamoDB at a time: each is then as isolated as AWS has it. The copy is made for each action of the
+    transaction, of the whole table; once will do.
+    """
+    lock = threading.RLock()
+    copied: dict[int, Table] = {}
+    act = DynamoHandler.call_action
+
+    def call_action(handler: DynamoHandler) -> Any:
+        with lock:
+            copied.clear()
+            return act(handler)
+
+    def deepcopy(value: Any) -> Any:
+        if not isinstance(value, Table):
+            return copy.deepcopy(value)
+        if id(value) not in copied:
+            copied[id(value)] = copy.deepcopy(value)
+        return copied[id(value)]
+
+    monkeypatch.setattr(DynamoHandler, "call_action", call_action)
+    monkeypatch.setattr(moto.dynamodb.models, "copy", SimpleNamespace(copy=copy.copy, deepcopy=deepcopy))
 
 
 def run_machines_of_stacks(monkeypatch: pytest.MonkeyPatch) -> None:

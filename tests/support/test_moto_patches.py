@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import boto3
@@ -11,7 +12,8 @@ import pytest
 from moto import mock_aws
 from moto.kms.utils import RSAPrivateKey
 
-from tests.support.aws import REGION
+from control_plane.chalicelib.adapters.aws.clients import Clients
+from tests.support.aws import REGION, make_table
 from tests.support.moto_patches import (
     EXECUTING,
     KEEPING_THREADS,
@@ -40,6 +42,42 @@ STACK = {
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+
+
+def test_a_transaction_that_fails_undoes_nothing_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    patch_moto(monkeypatch)
+    with mock_aws():
+        client = boto3.client("dynamodb", REGION)
+        make_table(Clients(lambda service, **more: client), "t")
+        line = threading.Barrier(2)
+
+        def key(name: str) -> dict[str, dict[str, str]]:
+            return {"pk": {"S": name}, "sk": {"S": name}}
+
+        # What a transaction copies takes time, in which others write.
+        for number in range(200):
+            client.put_item(TableName="t", Item=key(f"before{number}"))
+
+        def fail() -> None:
+            line.wait()
+            absent = {"TableName": "t", "Key": key("none"), "ConditionExpression": "attribute_exists(pk)"}
+            for _ in range(20):
+                with pytest.raises(client.exceptions.TransactionCanceledException):
+                    client.transact_write_items(
+                        TransactItems=[{"Put": {"TableName": "t", "Item": key("x")}}, {"ConditionCheck": absent}]
+                    )
+
+        def write() -> None:
+            line.wait()
+            for number in range(100):
+                client.put_item(TableName="t", Item=key(f"w{number}"))
+
+        threads = [threading.Thread(target=task) for task in (fail, write)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert client.scan(TableName="t")["Count"] == 300
 
 
 def test_a_machine_made_by_a_stack_runs(monkeypatch: pytest.MonkeyPatch) -> None:
