@@ -57,7 +57,8 @@ def install(requirements: Path, vendor: Path, architecture: str) -> None:
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile",
         "--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp",
-        "--python-version", version, "--platform", f"manylinux2014_{machine}", "--platform", f"manylinux_2_17_{machine}",
+        "--python-version", version,
+        "--platform", f"manylinux2014_{machine}", "--platform", f"manylinux_2_17_{machine}",
         "--target", str(vendor), "--upgrade", "--requirement", str(requirements),
     ]  # fmt: skip
     _run(command, "pip")
