@@ -107,6 +107,18 @@ def test_moto_holds_what_bucket_policies_deny_to_everybody_and_nothing_it_can_no
             s3.delete_object(Bucket=bucket, Key="lines/x")
 
 
+def test_a_copy_into_a_locked_bucket_is_made_and_locked() -> None:
+    with standing(LockMode="COMPLIANCE") as stack:
+        s3, outputs = stack.client("s3"), stack.outputs
+        s3.put_object(Bucket=outputs["IncomingBucket"], Key="lines/x", Body=b"x", IfNoneMatch="*")
+        s3.copy_object(
+            Bucket=outputs["RecordingsBucket"], Key="lines/y",
+            CopySource={"Bucket": outputs["IncomingBucket"], "Key": "lines/x"}, ChecksumAlgorithm="SHA256",
+        )  # fmt: skip
+        head = s3.head_object(Bucket=outputs["RecordingsBucket"], Key="lines/y")
+        assert head["ObjectLockMode"] == "COMPLIANCE"
+
+
 def test_without_mail_slack_or_alarms_by_mail_there_are_none() -> None:
     with standing(MailFrom="", Slack="no", AlarmEmail="") as stack:
         settings = read_settings(stack.outputs.environment())
