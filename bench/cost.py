@@ -28,11 +28,9 @@ from bench.cost_prices import (
 BEGIN: Final = "<!-- figures: python -m bench.cost --write docs/cost.md -->"
 END: Final = "<!-- end of figures -->"
 
-LOOK_SECONDS: Final = (15, 60, 300)
-"""How often an Edge looks for a newer Bundle: the default of `control.bundle_seconds`, and two others."""
-
-RENEW_SECONDS: Final = 450
-"""Half of a Bundle's 900 s: then it is asked for anew."""
+LOOKS: Final = ((15, 900), (60, 900), (300, 900), (900, 1800), (600, 3600))
+"""How often an Edge looks for a newer Bundle (`control.bundle_seconds`), and how long one is good for
+(`Limits.bundle_seconds`), in seconds; the defaults first. At half its life a Bundle is asked for anew."""
 
 EDGES: Final = 10_000
 REQUESTS_A_DAY: Final = 1_000_000
@@ -50,10 +48,10 @@ def held_write(flows: Flows) -> Usage:
     return flows["held_write"].plus(flows["own_records"])
 
 
-def idle_month(flows: Flows, look_seconds: int) -> Usage:
+def idle_month(flows: Flows, look_seconds: int, good_seconds: int) -> Usage:
     """An Edge that nobody uses, for a month: it only keeps its Bundle."""
     seconds = HOURS_PER_MONTH * 3600
-    renewed = seconds / max(RENEW_SECONDS, look_seconds)
+    renewed = seconds / max(good_seconds / 2, look_seconds)
     looks = seconds / look_seconds - renewed
     return flows["bundle_look"].times(looks).plus(flows["bundle_renewed"].times(renewed))
 
@@ -71,13 +69,16 @@ def figures(flows: Flows) -> Iterator[str]:
 def _headline(flows: Flows) -> Iterator[str]:
     yield "| what | dollars | wanted |"
     yield "|---|---|---|"
-    for seconds in LOOK_SECONDS:
-        note = " (default)" if seconds == LOOK_SECONDS[0] else ""
-        cost = idle_month(flows, seconds).dollars
-        yield f"| idle Edge, a month, looks for a Bundle every {seconds} s{note} | {cost:.3f} | {_met(cost, 0.08)} |"
+    for look, good in LOOKS:
+        cost = idle_month(flows, look, good).dollars
+        default = ", the defaults" if (look, good) == LOOKS[0] else ""
+        what = f"idle Edge, a month: looks every {look} s, Bundle good for {good} s{default}"
+        yield f"| {what} | {cost:.3f} | {_met(cost, 0.08)} |"
     per_hour = {name: flows[name].dollars for name in ("queue_hour", "long_poll_hour")}
-    yield f"| Edge with something held, an hour, at its own queue | {per_hour['queue_hour']:.5f} | |"
+    yield f"| besides, an hour in which something is held, at the Edge's own queue | {per_hour['queue_hour']:.5f} | |"
     yield f"| the same by HTTP long poll | {per_hour['long_poll_hour']:.4f} | |"
+    always = per_hour["queue_hour"] * HOURS_PER_MONTH
+    yield f"| a whole month of waiting at the queue | {always:.3f} | {_met(always, 0.08)} |"
     held = held_write(flows).dollars * 1000
     yield f"| 1,000 held writes | {held:.3f} | {_met(held, 1.0)} |"
     million = flows["sealed_segment"].dollars * 1_000_000 / SEGMENT_RECORDS
@@ -120,32 +121,32 @@ def _table(title: str, usage: Usage) -> Iterator[str]:
 def _scale(flows: Flows) -> Iterator[str]:
     held = held_write(flows)
     rate = REQUESTS_A_DAY / 86400 * PEAK
-    looks = EDGES / LOOK_SECONDS[0]
+    looks = EDGES / LOOKS[0][0]
+    renewals = EDGES / (LOOKS[0][1] / 2)
     look = flows["bundle_look"]
     writes = rate * held.units.get(Unit.WRITE, 0) + looks * look.units.get(Unit.WRITE, 0)
-    notes = 8 * rate / 8 * 2
     waiting = rate / PEAK * HOLD_SECONDS
-    concurrent = (rate * held.units.get(Unit.HTTP, 0) + looks) * MEASURED_NOWHERE["api_seconds"]
+    http = rate * held.units.get(Unit.HTTP, 0) + looks
+    concurrent = http * MEASURED_NOWHERE["api_seconds"]
     rows = (
-        ("http", rate * held.units.get(Unit.HTTP, 0) + looks, ""),
-        ("concurrent", concurrent, "at their queues"),
-        ("concurrent", concurrent + waiting, f"if {waiting:.0f} Edges wait by HTTP instead"),
+        ("http", http, ""),
+        ("concurrent", concurrent, "Edges wait at their queues"),
+        ("concurrent", concurrent + waiting, f"if {waiting:,.0f} Edges wait by HTTP instead"),
         ("writes", writes, ""),
-        ("shard", notes, "one of 8 NOTES shards"),
-        ("reads", rate * 10, "the partitions PEOPLE and POLICY, every vote and open reads them"),
+        *((kind, rate * units, name) for kind, name, units in _hottest(held)),
         ("starts", rate * held.calls["stepfunctions:StartExecution"], ""),
         ("transitions", rate * held.units.get(Unit.TRANSITION, 0), ""),
-        ("kms", rate * held.units.get(Unit.KMS, 0) + EDGES / RENEW_SECONDS, "approvals, seals and Bundles"),
+        ("kms", rate * held.units.get(Unit.KMS, 0) + renewals, "approvals and Bundles"),
         ("mail", rate, "one reviewer told of each"),
         ("puts", rate * held.units.get(Unit.S3_PUT, 0), ""),
     )
     yield f"### {EDGES:,} Edges and {REQUESTS_A_DAY:,} held writes a day"
     yield ""
-    month = held.dollars * REQUESTS_A_DAY * 30.4 + idle_month(flows, LOOK_SECONDS[0]).dollars * EDGES
+    idle = idle_month(flows, *LOOKS[0]).dollars * EDGES
     yield (
-        f"${month:,.0f} a month with the default look of {LOOK_SECONDS[0]} s, of which the Edges' looks are "
-        f"${idle_month(flows, LOOK_SECONDS[0]).dollars * EDGES:,.0f}. A peak is taken as {PEAK} times the average: "
-        f"{rate:.0f} writes/s."
+        f"${held.dollars * REQUESTS_A_DAY * 30.4:,.0f} a month for the writes, ${idle:,.0f} for the Edges with the "
+        f"default of {LOOKS[0][0]} s, ${idle_month(flows, *LOOKS[3]).dollars * EDGES:,.0f} with {LOOKS[3][0]} s and a "
+        f"Bundle of {LOOKS[3][1]} s. A peak is taken as {PEAK} times the average: {rate:.0f} writes/s."
     )
     yield ""
     yield "| quota | default | needed at peak | | how to raise it |"
@@ -158,6 +159,27 @@ def _scale(flows: Flows) -> Iterator[str]:
             f"| {bites} | {quota.raise_by} |"
         )
     yield ""
+
+
+SHARED: Final = {"PEOPLE": 1, "POLICY": 1, "EDITS": 1, "META": 1, "CHAIN": 1, "NOTES#": 8, "STATE#": 1, "SOURCE#": 1}
+"""Partitions that all Edges and Requests meet in, and how many there are of each."""
+
+
+def _hottest(held: Usage) -> Iterator[tuple[str, str, float]]:
+    """(quota, partition, units of one write) of the shared partitions that are written or read most."""
+    for direction, quota in (("write", "shard"), ("read", "reads")):
+        found = [
+            (units / SHARED[key], key)
+            for name, units in held.partitions.items()
+            for way, key in (name.split(" ", 1),)
+            if way == direction and key in SHARED
+        ]
+        for units, key in sorted(found, reverse=True)[:3]:
+            yield (
+                ("chain" if key == "CHAIN" else quota),
+                f"{direction} {key}" + (f", one of {SHARED[key]}" if SHARED[key] > 1 else ""),
+                units,
+            )
 
 
 def _prices() -> Iterator[str]:

@@ -87,6 +87,7 @@ def opened() -> Iterator[Bench]:
         session = boto3.session.Session(region_name=REGION)
         meter = Meter(boto3.client("dynamodb", region_name=REGION))
         meter.watch(session)
+        session.events.register("after-call.kms.GetPublicKey", _said_as_kms_does)
         clients = Clients(session.client)
         settings = make_resources(clients)
         machine = {"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 1, "End": True}}}
@@ -110,6 +111,13 @@ def opened() -> Iterator[Bench]:
         edge = made.ports.edges.edge("edge-1")
         assert edge is not None
         yield Bench(made, meter, clock, actor, edge)
+
+
+def _said_as_kms_does(parsed: dict[str, Any], **_: Any) -> None:
+    """moto leaves out `KeySpec` and gives the id where KMS gives the ARN."""
+    parsed.setdefault("KeySpec", parsed["CustomerMasterKeySpec"])
+    if not parsed["KeyId"].startswith("arn:"):
+        parsed["KeyId"] = f"arn:aws:kms:{REGION}:123456789012:key/{parsed['KeyId']}"
 
 
 def held_write(bench: Bench) -> Usage:

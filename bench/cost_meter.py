@@ -13,19 +13,31 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.cost_prices import PRICES, Unit
+
+K = TypeVar("K", bound=str)
+
+_PARTITION = "twokeys.partition"
+"""Where a call's context holds the partition it reads."""
 
 _S3_READS = frozenset({"GetObject", "HeadObject"})
 
 
 @dataclass
 class Usage:
-    """What one piece of work used."""
+    """What one piece of work used.
+
+    Args:
+        calls: Calls by service and operation.
+        units: What is charged for.
+        partitions: DynamoDB's units by partition and direction (``write CHAIN``); ids are cut off, as in ``REQ#``.
+    """
 
     calls: Counter[str] = field(default_factory=Counter)
     units: dict[Unit, float] = field(default_factory=dict)
+    partitions: dict[str, float] = field(default_factory=dict)
 
     def add(self, unit: Unit, count: float) -> None:
         """Count units."""
@@ -33,25 +45,37 @@ class Usage:
 
     def times(self, factor: float) -> Usage:
         """So many of it."""
-        return Usage(
-            Counter({name: math.ceil(count * factor) for name, count in self.calls.items()}),
-            {unit: count * factor for unit, count in self.units.items()},
-        )
+        calls = Counter({name: math.ceil(count * factor) for name, count in self.calls.items()})
+        return Usage(calls, _scaled(self.units, factor), _scaled(self.partitions, factor))
 
     def plus(self, other: Usage) -> Usage:
         """Both together."""
-        units = {unit: self.units.get(unit, 0.0) + other.units.get(unit, 0.0) for unit in {*self.units, *other.units}}
-        return Usage(self.calls + other.calls, units)
+        units, partitions = _sum(self.units, other.units, 1), _sum(self.partitions, other.partitions, 1)
+        return Usage(self.calls + other.calls, units, partitions)
 
     def less(self, other: Usage) -> Usage:
         """What this used over the other."""
-        units = {unit: count - other.units.get(unit, 0.0) for unit, count in self.units.items()}
-        return Usage(self.calls - other.calls, units)
+        units, partitions = _sum(self.units, other.units, -1), _sum(self.partitions, other.partitions, -1)
+        return Usage(self.calls - other.calls, units, partitions)
+
+    def touched(self, direction: str, key: str, units: float) -> None:
+        """Count units of a partition."""
+        family, cut, _ = key.partition("#")
+        name = f"{direction} {family}{cut}"
+        self.partitions[name] = self.partitions.get(name, 0.0) + units
 
     @property
     def dollars(self) -> float:
         """By list price."""
         return sum(count * PRICES[unit].dollars / PRICES[unit].per for unit, count in self.units.items())
+
+
+def _scaled(counts: Mapping[K, float], factor: float) -> dict[K, float]:
+    return {name: count * factor for name, count in counts.items()}
+
+
+def _sum(left: Mapping[K, float], right: Mapping[K, float], sign: int) -> dict[K, float]:
+    return {name: left.get(name, 0.0) + sign * right.get(name, 0.0) for name in {**left, **right}}
 
 
 class Meter:
@@ -76,7 +100,7 @@ class Meter:
         finally:
             self._usage = None
 
-    def _before(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+    def _before(self, params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         usage = self._usage
         if usage is None:
             return
@@ -92,19 +116,25 @@ class Meter:
             case "sesv2" | "ses":
                 usage.add(Unit.MAIL, 1)
             case "dynamodb" if operation == "TransactWriteItems":
-                usage.add(Unit.WRITE, sum(self._written(item) for item in params["TransactItems"]))
+                for item in params["TransactItems"]:
+                    key, units = self._written(item)
+                    usage.add(Unit.WRITE, units)
+                    usage.touched("write", key, units)
+            case "dynamodb" if operation == "GetItem":
+                context[_PARTITION] = params["Key"]["pk"]["S"]
+            case "dynamodb" if operation == "Query":
+                context[_PARTITION] = params["ExpressionAttributeValues"][":p"]["S"]
 
-    def _after(self, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
-        if self._usage is None:
+    def _after(self, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+        if self._usage is None or _PARTITION not in context:
             return
-        match str(model.name):
-            case "GetItem":
-                self._usage.add(Unit.READ, max(1, math.ceil(item_bytes(parsed.get("Item", {})) / 4096)))
-            case "Query":
-                size = sum(item_bytes(item) for item in parsed.get("Items", ()))
-                self._usage.add(Unit.READ, max(1, math.ceil(size / 4096)))
+        items = parsed.get("Items", [parsed.get("Item", {})])
+        units = max(1, math.ceil(sum(item_bytes(item) for item in items) / 4096))
+        self._usage.add(Unit.READ, units)
+        self._usage.touched("read", context[_PARTITION], units)
 
-    def _written(self, action: Mapping[str, Any]) -> int:
+    def _written(self, action: Mapping[str, Any]) -> tuple[str, int]:
+        """The partition that an action of a transaction is of, and its units."""
         ((kind, asked),) = action.items()
         key = asked.get("Key") or {name: asked["Item"][name] for name in ("pk", "sk")}
         before = self._sizes.get_item(TableName=asked["TableName"], Key=key, ConsistentRead=True).get("Item", {})
@@ -120,7 +150,7 @@ class Meter:
         elif kind == "Update" and entries and "list_" not in asked["UpdateExpression"]:
             # Its key stays: one entry is written. One that changes goes, and another comes.
             entries = 1
-        return 2 * kilobytes + entries * kilobytes
+        return str(key["pk"]["S"]), 2 * kilobytes + entries * kilobytes
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:
