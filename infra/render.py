@@ -105,7 +105,7 @@ def main(stack: str, stage: str, region: str | None, folder: Path) -> None:
         click.echo(f"wrote {path.name}")
     settings = outputs.environment()
     click.echo(f"{len(settings)} settings: {', '.join(name.removeprefix('TWOKEYS_').lower() for name in settings)}")
-    click.echo(f"next: cd control_plane && chalice deploy --stage {stage}")
+    click.echo(f"next: python -m control_plane.aws project && cd build/lambda && chalice deploy --stage {stage}")
 
 
 if __name__ == "__main__":

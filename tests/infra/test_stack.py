@@ -231,7 +231,7 @@ def alarm(name: str) -> dict[str, Any]:
         ("SilentEdgeAlarm", "SilentEdges", "breaching"),
         ("FailedSealAlarm", "Errors", "breaching"),
         ("TimerFailedAlarm", "ExecutionsFailed", "notBreaching"),
-        ("ApiErrorsAlarm", "Errors", "notBreaching"),
+        ("ApiErrorsAlarm", "Answers5xx", "notBreaching"),
     ],
 )
 def test_alarms_watch_what_they_are_named_for(name: str, metric: str, missing: str) -> None:
@@ -250,15 +250,16 @@ def test_every_alarm_reaches_the_topic_and_says_what_it_means() -> None:
 
 
 def test_metrics_of_our_own_are_written_under_these_names() -> None:
-    """By the workers, in powertools' namespace and under its one dimension."""
-    workers = (ROOT / "control_plane" / "chalicelib" / "workers.py").read_text("utf-8")
+    """By the workers and the routes, in powertools' namespace and under its one dimension."""
+    sources = (ROOT / "control_plane" / "chalicelib" / name for name in ("workers.py", "bootstrap.py"))
+    code = "".join(path.read_text("utf-8") for path in sources).replace("{response.status_code // 100}", "5")
     config = json.loads((ROOT / "control_plane" / ".chalice" / "config.json").read_text("utf-8"))
     environment = config["environment_variables"]
     ours = [one["Properties"] for one in of_type("AWS::CloudWatch::Alarm").values()]
     ours = [one for one in ours if not one["Namespace"].startswith("AWS/")]
-    assert len(ours) == 2
+    assert len(ours) == 3
     for found in ours:
-        assert f'name="{found["MetricName"]}", unit=MetricUnit.{found["Unit"]}' in workers
+        assert re.search(rf'name=f?"{found["MetricName"]}", unit=MetricUnit\.{found["Unit"]}\b', code)
         assert found["Namespace"] == environment["POWERTOOLS_METRICS_NAMESPACE"]
         assert found["Dimensions"] == [{"Name": "service", "Value": environment["POWERTOOLS_SERVICE_NAME"]}]
 
