@@ -15,16 +15,29 @@ import pytest
 
 from control_plane.aws.first_start import FirstPerson, bootstrap
 from control_plane.chalicelib.adapters.aws.deployment import Deployment, deploy
+from control_plane.chalicelib.adapters.aws.secret_values import SecretValues
 from control_plane.chalicelib.adapters.aws.settings import read_settings
+from control_plane.chalicelib.adapters.aws.table import Table
+from control_plane.chalicelib.adapters.aws.wake_queues import WakeQueues
+from control_plane.chalicelib.adapters.aws.web_sessions import DynamoWebSessions
+from control_plane.chalicelib.ports.people import PersonEntry
+from control_plane.chalicelib.ports.session_keys import KeptKey
 from control_plane.chalicelib.services.decisions import Verdict
+from control_plane.chalicelib.services.notes import note
 from control_plane.chalicelib.services.people import MachineFacts
+from control_plane.chalicelib.services.policies import PolicyVerdict
+from control_plane.chalicelib.services.sessions import Sessions
 from tests.control_plane.world import TARGET, EdgeActor, ManualClock, message
 from tests.infra.calls import Watched
 from tests.infra.deployed import Deployed
+from twokeys.caller import Person
 from twokeys.digest import sha256
 from twokeys.errors import TwokeysError
-from twokeys.messages import ResultReport, SpendRequest, UploadRequest, WithdrawRequest
+from twokeys.messages import ResultReport, SealRequest, SpendRequest, UploadRequest, WithdrawRequest
+from twokeys.record import RecordType, extend, genesis, line
 from twokeys.request import State
+from twokeys.seal import segment_id
+from twokeys.segment_files import pack_body, pack_lines
 
 FUNCTIONS = ("api_handler", "due", "notices", "export", "reconcile")
 
@@ -103,6 +116,9 @@ def test_every_call_of_every_function_is_one_that_its_policy_allows(running: Run
     _a_write_is_approved_and_done(running)
     _others_end_by_themselves(running)
     _edges_call_and_upload(running)
+    _a_segment_of_an_edge_is_sealed(running)
+    _people_sign_in_and_change_the_rules(running)
+    _an_edge_is_revoked(running)
     _workers_work(running)
     assert running.refused() == []
     assert {"kms:Sign", "dynamodb:PutItem", "s3:PutObject", "sts:AssumeRole"} <= running.actions("api_handler")
@@ -152,6 +168,62 @@ def _edges_call_and_upload(running: Running) -> None:
     # What is wrong with a key is found after it was used.
     with suppress(TwokeysError):
         api.ports.wrapping.unwrap(api.ports.wrapping.key_id, b"x" * 512)
+
+
+def _a_segment_of_an_edge_is_sealed(running: Running) -> None:
+    api, edge = running.api, running.api.ports.edges.edge("edge-1")
+    assert edge is not None
+    first, body = genesis("edge-1"), pack_body(1, b"ciphertext")
+    one = line(1, {"source": "edge-1", "time": "2026-11-22T23:00:00.000Z", "type": "session_start",
+                   "session": "ses_1"}, sha256(b"ciphertext"))  # fmt: skip
+    name = segment_id("edge-1", 1)
+    api.ports.recordings.put("lines", name, pack_lines(one + b"\n"))
+    api.ports.recordings.put("bodies", name, body)
+    request = SealRequest(
+        first_seq=1, last_seq=1, previous_hash=first.hash, last_hash=extend(first, one).hash,
+        lines_sha256=sha256(one + b"\n"), bodies_sha256=sha256(body),
+    )  # fmt: skip
+    api.services.seals.seal_for(edge, name, request)
+    api.services.seals.seal_for(edge, name, request)
+    api.ports.session_keys.put(
+        KeptKey(edge_id="edge-1", session="ses_1", wrapping_key_id=api.ports.wrapping.key_id, wrapped=b"w" * 512)
+    )
+    with suppress(TwokeysError):
+        api.services.bodies.page(_person(running, "ann"), "ses_1", "")
+    assert "kms:Decrypt" in running.actions("api_handler")
+    api.ports.session_keys.erase("ses_1")
+
+
+def _people_sign_in_and_change_the_rules(running: Running) -> None:
+    api, ann = running.api, _person(running, "ann")
+    table = Table(running.watched["api_handler"].clients, api.settings.table)
+    sessions = Sessions(DynamoWebSessions(table, running.clock), lambda: running.clock.now() / 1000)
+    session = sessions.begin("rob", running.clock.now() // 1000)
+    sessions.mark_shown(session, "req_1", "d" * 64, 0)
+    running.clock.pass_seconds(120)
+    assert sessions.current(session.secret) is not None
+    sessions.end(session)
+    SecretValues(running.watched["api_handler"].clients, running.clock).cookie_key(api.settings.cookie_secret)
+    api.services.credentials.mint(ann, "agent-7", TARGET)
+    api.services.registry.put_person(ann, Person("joe", "joe@example.com", ("s-joe",), ("reviewers",)), 0)
+    version, _ = api.services.policies.show()
+    text = version.text + "\n// reviewed\n"
+    proposal = api.services.policies.propose(ann, text, "A comment.", version.revision)
+    verdict = PolicyVerdict(True, "", sha256(proposal.text.encode()))
+    api.services.policies.decide(_person(running, "rob"), proposal.id, verdict)
+
+
+def _an_edge_is_revoked(running: Running) -> None:
+    api = running.api
+    api.ports.edges.revoke("edge-1", note(RecordType.ENROLMENT, person="ann", outcome="revoked"))
+    WakeQueues(running.watched["api_handler"].clients, api.settings.wake_queue_prefix).remove("edge-1")
+    assert "sqs:DeleteQueue" in running.actions("api_handler")
+
+
+def _person(running: Running, name: str) -> PersonEntry:
+    found = running.api.ports.people.person(name)
+    assert found is not None
+    return found
 
 
 def _workers_work(running: Running) -> None:
