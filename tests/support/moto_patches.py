@@ -30,6 +30,7 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 
 from tests.support.moto_kms import decrypt_by_rsa
+from tests.support.moto_s3 import guard_writes
 
 EXECUTING: Final[DefaultConfig] = {"stepfunctions": {"execute_state_machine": True}}
 """For `mock_aws(config=…)`: state machines really run."""
@@ -46,6 +47,7 @@ def patch_moto(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_clients(monkeypatch)
     reuse_rsa_keys(monkeypatch)
     decrypt_by_rsa(monkeypatch)
+    guard_writes(monkeypatch)
     # It logs inputs and payloads of states that fail, which a test of a failure makes on purpose.
     monkeypatch.setattr(logging.getLogger("moto.stepfunctions"), "level", logging.CRITICAL)
 

@@ -6,8 +6,8 @@
                  seals/dt=…/<segment>.json                last of all: where it is, the others are
                  keys.json                                public keys, for auditors who pinned none
 
-`dt` is the Seal's day. Every object is created once; how long Object Lock keeps it is the bucket's default. moto does
-not refuse a copy for `If-None-Match`; AWS does. What is published is compared with what was verified, either way.
+`dt` is the Seal's day. Every object is created once; how long Object Lock keeps it is the bucket's default. What
+is published is compared with what was verified, whoever put it there.
 """
 
 from __future__ import annotations
