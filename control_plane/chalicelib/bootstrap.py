@@ -188,8 +188,10 @@ def _with_time(clock: Clock) -> Callable[[Any, Callable[[Any], Response]], Respo
 
 def _observe(app: Chalice) -> None:
     """Structured logs, metrics and traces of Lambda. None of them sees a body: events are not logged."""
+    # Not the application's own name: Chalice has a logger of that name, with another format.
+    logger = Logger(service="twokeys-control")
     # Calls of AWS are traced; patching whatever else can be would import it first.
-    logger, tracer = Logger(service="twokeys"), Tracer(service="twokeys", patch_modules=["botocore"])
+    tracer = Tracer(service="twokeys", patch_modules=["botocore"])
     metrics = Metrics(namespace="Twokeys", service="twokeys")
     app.register_middleware(ConvertToMiddleware(logger.inject_lambda_context(log_event=False, clear_state=True)))
     app.register_middleware(ConvertToMiddleware(metrics.log_metrics(capture_cold_start_metric=True)))

@@ -41,6 +41,7 @@ from .clock import LambdaClock
 from .https_json import HttpsJson
 from .notices import NoticesQueue, SecretSlack, Teller, failure_reason, mailer_of
 from .oidc import DiscoveredIssuer, IssuerFacts
+from .recordings import S3Recordings
 from .secret_values import SecretValues
 from .settings import Settings, read_settings
 from .table import Table
@@ -80,7 +81,6 @@ def open_ports(settings: Settings, clients: Clients, clock: Clock) -> Ports:
     from .blobs import S3Blobs
     from .people import DynamoPeople
     from .policies import DynamoPolicies
-    from .recordings import S3Recordings
     from .records import DynamoRecords
     from .requests import DynamoRequests
     from .session_keys import DynamoSessionKeys
@@ -91,7 +91,7 @@ def open_ports(settings: Settings, clients: Clients, clock: Clock) -> Ports:
     from .workflow import StepFunctionsWorkflow
     from .wrapping import KmsWrapping
 
-    table, blobs = Table(clients, settings.table), S3Blobs(clients, settings.incoming_bucket)
+    table = Table(clients, settings.table)
     return Ports(
         clock=clock,
         requests=DynamoRequests(table, clock),
@@ -101,13 +101,20 @@ def open_ports(settings: Settings, clients: Clients, clock: Clock) -> Ports:
         records=DynamoRecords(table, clock),
         workflow=StepFunctionsWorkflow(table, clients, settings.state_machine, clock),
         waker=SqsWaker(table, clients, settings.wake_queue_prefix, clock),
-        blobs=blobs,
-        recordings=S3Recordings(clients, settings, table, blobs),
+        blobs=S3Blobs(clients, settings.incoming_bucket),
+        recordings=recordings_of(settings, clients),
         session_keys=DynamoSessionKeys(table),
         signer=KmsSigner(clients, settings.approval_keys, settings.seal_keys),
         wrapping=KmsWrapping(clients, settings.wrapping_key),
         wake_access=StsWakeAccess(clients, settings.wake_role, settings.wake_queue_prefix),
     )
+
+
+def recordings_of(settings: Settings, clients: Clients) -> S3Recordings:
+    """The recordings, with what the port does not have."""
+    from .blobs import S3Blobs
+
+    return S3Recordings(clients, settings, Table(clients, settings.table), S3Blobs(clients, settings.incoming_bucket))
 
 
 def issuer_of(settings: Settings, secrets: SecretValues, clock: Clock) -> OidcClient:
@@ -149,7 +156,7 @@ class _Wiring:
                           advice="Give the control plane a domain name of its own: pages and cookies are for its root.",
                           code="bad_settings")  # fmt: skip
         self._settings, self._clients, self._clock = settings, clients, clock
-        self._logger = Logger(service="twokeys")
+        self._logger = Logger(service="twokeys-control")
         self._secrets = SecretValues(clients, clock)
         self._ports = open_ports(settings, clients, clock)
         self._table = Table(clients, settings.table)
