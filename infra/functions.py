@@ -162,7 +162,7 @@ def _stores(outputs: Outputs, incoming: Sequence[str], published: Sequence[str])
         _allow("TakesUploads", ["s3:GetObject", "s3:PutObject"], [f"{arriving}/{name}/*" for name in incoming]),
         _allow(
             "Publishes", ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
-            [*(f"{recordings}/{name}/*" for name in published), f"{recordings}/keys.json"],
+            [f"{recordings}/{name}/*" for name in published],
         ),
         # Without it S3 answers "forbidden" for what is not there.
         _allow("SeesWhatIsThere", ["s3:ListBucket"], [arriving, recordings]),

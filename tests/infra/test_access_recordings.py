@@ -71,6 +71,14 @@ def test_recordings_are_made_only_where_they_belong(stack: Deployed) -> None:
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
+def test_public_keys_are_put_beside_recordings_once_by_the_owner(stack: Deployed, who: str) -> None:
+    keys = recording(stack, "keys.json")
+    assert stack.may(who, "s3:PutObject", keys, **CREATING) is (who == "administrator")
+    assert not stack.may(who, "s3:PutObject", keys)
+    assert not stack.may(who, "s3:DeleteObjectVersion", keys)
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
 def test_nothing_is_read_or_written_without_tls(stack: Deployed, who: str) -> None:
     open_wire = {"aws__SecureTransport": "false"}
     for name in ("RecordingsBucketArn", "IncomingBucketArn"):

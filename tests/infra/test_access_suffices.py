@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from control_plane.aws.first_start import FirstPerson, bootstrap
-from control_plane.chalicelib.adapters.aws.deployment import Deployment, deploy
+from control_plane.chalicelib.adapters.aws.deployment import Deployment, deploy, recordings_of
 from control_plane.chalicelib.adapters.aws.secret_values import SecretValues
-from control_plane.chalicelib.adapters.aws.settings import read_settings
+from control_plane.chalicelib.adapters.aws.settings import Settings, read_settings
 from control_plane.chalicelib.adapters.aws.table import Table
 from control_plane.chalicelib.adapters.aws.wake_queues import WakeQueues
 from control_plane.chalicelib.adapters.aws.web_sessions import DynamoWebSessions
@@ -89,6 +89,14 @@ class Running:
         return {one.action for one in self.watched[who].wanted}
 
 
+def _put_in_force(settings: Settings, owner: Watched, clock: ManualClock) -> None:
+    """As the owner does, by an administrator's role: what the keys and the bucket say holds for it too."""
+    ann, rob = (FirstPerson(name, f"s-{name}", f"{name}@example.com") for name in ("ann", "rob"))
+    ports = deploy(settings, owner.clients, clock).ports
+    bootstrap(ports, ann, [rob], recordings_of(settings, owner.clients).publish_keys)
+    assert any(one.resource.endswith("/keys.json") for one in owner.wanted if one.action == "s3:PutObject")
+
+
 @pytest.fixture
 def running(stack: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -96,12 +104,9 @@ def running(stack: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runnin
     stack.client("sesv2").create_email_identity(EmailIdentity="twokeys@example.com")
     settings, clock = read_settings(stack.outputs.environment()), ManualClock(1_795_379_462_000)
     settings = msgspec.structs.replace(settings, slack_secret="")
-    watched = {name: Watched() for name in FUNCTIONS}
-    functions = {name: deploy(settings, one.clients, clock) for name, one in watched.items()}
-    owner = deploy(settings, Watched().clients, clock)
-    bootstrap(
-        owner.ports, FirstPerson("ann", "s-ann", "ann@example.com"), [FirstPerson("rob", "s-rob", "rob@example.com")]
-    )
+    watched = {name: Watched() for name in (*FUNCTIONS, "administrator")}
+    functions = {name: deploy(settings, watched[name].clients, clock) for name in FUNCTIONS}
+    _put_in_force(settings, watched["administrator"], clock)
     api, actor = functions["api_handler"], EdgeActor(clock)
     token = api.services.enrolment.make_token("edge-1", [TARGET], "ann")
     api.services.enrolment.enrol(actor.enrol_request(token))
