@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.deployment import Deployment, deployment
+from tests.support.deployment import Deployment, EdgeSettings, deployment
 from tests.support.postgres import running_postgres
 from twokeys_cli.postgres import wheel_binaries
 
@@ -39,6 +39,6 @@ def deployed(*, hold_seconds: int = 600, limits: str = "", connections: int = 10
     with (
         running_postgres(wheel_binaries(), {"max_connections": str(connections + 20)}) as postgres,
         tempfile.TemporaryDirectory() as folder,
-        deployment(Path(folder), postgres, hold_seconds=hold_seconds, heartbeat_seconds=1, limits=limits) as whole,
+        deployment(Path(folder), postgres, EdgeSettings(hold_seconds, 1, limits)) as whole,
     ):
         yield whole

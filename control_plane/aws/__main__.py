@@ -15,7 +15,7 @@ from control_plane.aws.reach import check
 from control_plane.aws.stage import CONFIG, PROJECT, stage_settings
 from control_plane.chalicelib.adapters.aws.clients import Clients
 from control_plane.chalicelib.adapters.aws.clock import LambdaClock
-from control_plane.chalicelib.adapters.aws.deployment import open_ports
+from control_plane.chalicelib.adapters.aws.deployment import open_ports, recordings_of
 from twokeys.errors import TwokeysError
 
 TARGET: Final = Path("build/lambda")
@@ -49,9 +49,10 @@ def _bootstrap(options: argparse.Namespace) -> None:
     settings = stage_settings(options.config, options.stage)
     owner_id = options.owner_id or options.owner_email.partition("@")[0]
     owner = FirstPerson(owner_id, options.owner_subject, options.owner_email)
-    done = bootstrap(
-        open_ports(settings, Clients(), LambdaClock()), owner, [read_person(one) for one in options.reviewer]
-    )
+    clients, clock = Clients(), LambdaClock()
+    ports = open_ports(settings, clients, clock)
+    reviewers = [read_person(one) for one in options.reviewer]
+    done = bootstrap(ports, owner, reviewers, recordings_of(settings, clients).publish_keys)
     print(json.dumps(done, indent=1))
     if not options.reviewer:
         print("Nobody but the owner can approve: what the owner or their machines ask for is denied.", file=sys.stderr)

@@ -6,6 +6,7 @@ again with the same people; with a policy in force it refuses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from twokeys.caller import Person, checked_id
 from twokeys.errors import Conflict, InvalidInput, Refused, Unavailable
 from twokeys.policy import STARTER_TEXT
 from twokeys.record import RecordType
+from twokeys.signature import PublicKey
 
 BY: Final = "bootstrap"
 """Who the records name: nobody had a credential yet."""
@@ -61,8 +63,19 @@ def read_person(text: str) -> FirstPerson:
     return FirstPerson(name, subject, email)
 
 
-def bootstrap(ports: Ports, owner: FirstPerson, reviewers: list[FirstPerson]) -> dict[str, Any]:
+def bootstrap(
+    ports: Ports,
+    owner: FirstPerson,
+    reviewers: list[FirstPerson],
+    publish_keys: Callable[[list[PublicKey]], object] = lambda keys: None,
+) -> dict[str, Any]:
     """Put a deployment in force.
+
+    Args:
+        ports: Of the deployment.
+        owner: Who administers it; may review as well.
+        reviewers: Who else may approve.
+        publish_keys: Puts the public keys beside the recordings, once; else auditors are told them otherwise.
 
     Returns:
         What was set up, for the terminal.
@@ -80,6 +93,7 @@ def bootstrap(ports: Ports, owner: FirstPerson, reviewers: list[FirstPerson]) ->
     _refuse_a_second_time(ports, people)
     for person in people:
         _add(ports, person)
+    publish_keys(ports.signer.public_keys())
     record = note(RecordType.BOOTSTRAP, person=BY, outcome="policy", reason="The starter policy.")
     # Last of all: without a policy the deployment opens nothing to anybody.
     try:

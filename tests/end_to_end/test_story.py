@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.end_to_end.conftest import Begin
 from tests.support.callers import WaitingCaller
-from tests.support.deployment import Deployment, deployment
+from tests.support.deployment import Deployment, EdgeSettings
 from tests.support.postgres import RealPostgres
 
 pytestmark = pytest.mark.slow
@@ -93,8 +95,8 @@ def test_inside_a_transaction_reads_pass_and_the_write_waits(whole: Deployment) 
     assert whole.until(request["id"], "done") == "done"
 
 
-def test_nobody_answers_and_it_expires(tmp_path_factory: pytest.TempPathFactory, postgres: RealPostgres) -> None:
-    with deployment(tmp_path_factory.mktemp("expiry"), postgres, hold_seconds=2) as whole:
+def test_nobody_answers_and_it_expires(begin: Begin, tmp_path: Path, postgres: RealPostgres) -> None:
+    with begin(tmp_path, postgres, EdgeSettings(hold_seconds=4)) as whole:
         caller = WaitingCaller(whole.dsn, "UPDATE shop.orders SET status = 'cancelled' WHERE id = 17")
         request = whole.one_pending()
         assert "nobody approved in time" in str(caller.done().error)
@@ -141,8 +143,8 @@ def test_the_auditor_sees_it_and_the_evidence_is_whole_until_a_byte_is_changed(o
     own.until(request["id"], "done")
     own.edge.stop()
     own.edge.start()
-    recordings = own.folder / "control" / "recordings"
-    found = until_recorded(recordings, request["id"])
+    found = until_recorded(own, request["id"])
+    recordings = own.recordings()
     assert {"hold", "forward", "result"} <= found
     assert twokeys("audit", "verify", "--folder", str(recordings)).returncode == 0
     victim = next(iter(sorted(recordings.glob("lines/dt=*/edge-1-*"))))
@@ -155,7 +157,7 @@ def test_the_auditor_sees_it_and_the_evidence_is_whole_until_a_byte_is_changed(o
     assert "edge-1" in broken.stdout + broken.stderr
 
 
-def until_recorded(recordings: object, request_id: str) -> set[str]:
+def until_recorded(own: Deployment, request_id: str) -> set[str]:
     """Wait until the result of a Request is in sealed segments; the types of its records."""
     import select
     import time
@@ -166,7 +168,7 @@ def until_recorded(recordings: object, request_id: str) -> set[str]:
             "audit",
             "query",
             "--folder",
-            str(recordings),
+            str(own.recordings()),
             "--format",
             "json",
             f"SELECT type FROM records WHERE request = '{request_id}' AND source = 'edge-1'",

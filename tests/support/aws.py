@@ -9,6 +9,12 @@ from control_plane.chalicelib.adapters.aws.clients import Clients
 from control_plane.chalicelib.adapters.aws.settings import Settings
 
 REGION: Final = "us-east-1"
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 def make_resources(clients: Clients) -> Settings:

@@ -84,10 +84,15 @@ class Deployment:
     control_port: int
     edge_port: int
     tokens: dict[str, str] = field(default_factory=dict)
+    login: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.control_port}"
+
+    def recordings(self) -> Path:
+        """The recordings folder, as an auditor has it."""
+        return self.folder / "control" / "recordings"
 
     @property
     def password(self) -> str:
@@ -110,7 +115,17 @@ class Deployment:
             home = self.folder / f"home-{person}"
             home.mkdir(exist_ok=True)
             done = subprocess.run(
-                [sys.executable, "-m", "twokeys_cli.main", "login", self.url, "--name", person, "--passphrase-stdin"],
+                [
+                    sys.executable,
+                    "-m",
+                    "twokeys_cli.main",
+                    "login",
+                    self.url,
+                    *self.login,
+                    "--name",
+                    person,
+                    "--passphrase-stdin",
+                ],
                 input=self.passphrase(person).encode(),
                 capture_output=True,
                 env={**os.environ, "TWOKEYS_CONFIG": str(home)},
@@ -197,12 +212,61 @@ heartbeat_seconds = {heartbeat_seconds}
 """
 
 
+@dataclass(frozen=True)
+class EdgeSettings:
+    """What tests set of an Edge."""
+
+    hold_seconds: int = 60
+    heartbeat_seconds: int = 1
+    limits: str = ""
+
+
 @contextmanager
-def deployment(
-    folder: Path, postgres: RealPostgres, *, hold_seconds: int = 60, heartbeat_seconds: int = 1, limits: str = ""
-) -> Iterator[Deployment]:
+def running_edge(
+    folder: Path, url: str, postgres: RealPostgres, token: str, settings: EdgeSettings
+) -> Iterator[tuple[Process, int]]:
+    """An enrolled Edge and its port; stopped at the end."""
+    port = free_port()
+    (folder / "upstream-password").write_text(postgres.password)
+    (folder / "upstream-password").chmod(0o600)
+    config = folder / "edge.toml"
+    config.write_text(
+        EDGE_TOML.format(
+            url=url,
+            target=TARGET,
+            port=port,
+            upstream_port=postgres.port,
+            user=postgres.user,
+            database=postgres.database,
+            hold_seconds=settings.hold_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            limits=settings.limits,
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_agent", "enrol", "--config", str(config), "--token", token],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    edge = Process(
+        "edge",
+        [sys.executable, "-m", "edge_agent", "run", "--config", str(config)],
+        "listening on",
+        folder / "edge.log",
+        os.environ,
+    ).start()
+    try:
+        yield edge, port
+    finally:
+        edge.stop()
+
+
+@contextmanager
+def deployment(folder: Path, postgres: RealPostgres, settings: EdgeSettings | None = None) -> Iterator[Deployment]:
     """Bootstrap and start a deployment; everything is stopped at the end."""
-    control_port, edge_port = free_port(), free_port()
+    control_port = free_port()
     url = f"http://127.0.0.1:{control_port}"
     state = folder / "control"
     environment = dict(os.environ)
@@ -222,41 +286,11 @@ def deployment(
         folder / "control.log",
         environment,
     ).start()
-    (folder / "upstream-password").write_text(postgres.password)
-    (folder / "upstream-password").chmod(0o600)
-    config = folder / "edge.toml"
-    config.write_text(
-        EDGE_TOML.format(
-            url=url,
-            target=TARGET,
-            port=edge_port,
-            upstream_port=postgres.port,
-            user=postgres.user,
-            database=postgres.database,
-            hold_seconds=hold_seconds,
-            heartbeat_seconds=heartbeat_seconds,
-            limits=limits,
-        )
-    )
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "edge_agent", "enrol", "--config", str(config), "--token", facts["edge"]["token"]],
-            capture_output=True,
-            env=environment,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        edge = Process(
-            "edge",
-            [sys.executable, "-m", "edge_agent", "run", "--config", str(config)],
-            "listening on",
-            folder / "edge.log",
-            environment,
-        ).start()
-        try:
+        with running_edge(folder, url, postgres, facts["edge"]["token"], settings or EdgeSettings()) as (
+            edge,
+            edge_port,
+        ):
             yield Deployment(folder, postgres, facts, control, edge, control_port, edge_port)
-        finally:
-            edge.stop()
     finally:
         control.stop()

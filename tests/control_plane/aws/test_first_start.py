@@ -18,6 +18,7 @@ from tests.control_plane.ports.aws_backend import AwsBackend, backend
 from tests.control_plane.world import ManualClock
 from twokeys.errors import InvalidInput, Refused, Unavailable
 from twokeys.policy import STARTER_TEXT
+from twokeys.signature import PublicKey
 
 __all__ = ["backend"]
 
@@ -49,6 +50,19 @@ def test_people_and_policy_are_in_force_and_recorded(ports: Ports) -> None:
     written = lines(ports)
     for word in (b"bootstrap", b"ann", b"rob", b"starter", b"group:owners"):
         assert word in written
+
+
+def test_public_keys_are_published_before_anything_is_in_force(ports: Ports) -> None:
+    def fails(keys: list[PublicKey]) -> None:
+        raise Unavailable("S3 is away.")
+
+    with pytest.raises(Unavailable):
+        bootstrap(ports, ANN, [ROB], fails)
+    with pytest.raises(Unavailable):
+        ports.policies.current()
+    published: list[list[PublicKey]] = []
+    bootstrap(ports, ANN, [ROB], published.append)
+    assert published == [ports.signer.public_keys()]
 
 
 def test_it_refuses_a_second_time_and_for_other_people(ports: Ports) -> None:
