@@ -15,14 +15,12 @@ from werkzeug.datastructures import Headers
 class BadDigest(S3ClientError):
     """As AWS says it."""
 
-    code = 400
-
     def __init__(self) -> None:
         super().__init__("BadDigest", "The SHA256 you specified did not match the calculated checksum.")
 
 
 def guard_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `If-None-Match: *` hold for copies, a copy into a locked bucket need no checksum, and a checksum be checked."""
+    """Let `If-None-Match: *` hold for copies, copies into locked buckets need no checksum, and a checksum be checked."""
     put, copy, dispatch = S3Response.put_object, S3Response.copy_object, S3Response._key_response_put
 
     def checked_put(self: Any) -> Any:
@@ -32,9 +30,9 @@ def guard_writes(monkeypatch: pytest.MonkeyPatch) -> None:
         return put(self)
 
     def created_copy(self: Any) -> Any:
-        if self.headers.get("If-None-Match") == "*":
-            if self.backend.get_object(self.bucket_name, self.parse_key_name()) is not None:
-                raise PreconditionFailed("If-None-Match")
+        create_only = self.headers.get("If-None-Match") == "*"
+        if create_only and self.backend.get_object(self.bucket_name, self.parse_key_name()) is not None:
+            raise PreconditionFailed("If-None-Match")
         return copy(self)
 
     def dispatched(self: Any, *arguments: Any) -> Any:
