@@ -20,7 +20,7 @@ class BadDigest(S3ClientError):
 
 
 def guard_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `If-None-Match: *` hold for copies, copies into locked buckets need no checksum, and a checksum be checked."""
+    """Let `If-None-Match: *` hold for copies, copies into locked buckets need no header, and a checksum be checked."""
     put, copy, dispatch = S3Response.put_object, S3Response.copy_object, S3Response._key_response_put
 
     def checked_put(self: Any) -> Any:
