@@ -75,10 +75,16 @@ def test_two_exporters_number_each_note_once(backend: AwsBackend, table: Table, 
 
 
 def test_an_exporter_that_was_overtaken_reads_again(backend: AwsBackend, table: Table, chain: DynamoRecords) -> None:
-    rival = DynamoRecords(table, backend.clock)
-    before_write(backend, lambda: rival.after(0, 1))
-    run = chain.after(0, 10_000)
-    assert run == whole(chain)
+    count = len(chain.after(0, 10_000).lines)
+    add(table, backend, "mine")
+
+    def overtake() -> None:
+        add(table, backend, "late", backend.clock.now() - 5000)
+        DynamoRecords(table, backend.clock).after(count, 9)
+
+    before_write(backend, overtake)
+    assert told(chain.after(count, 9)) == ["late", "mine"]
+    whole(chain)
 
 
 def test_a_note_that_shows_late_is_chained_next(backend: AwsBackend, table: Table, chain: DynamoRecords) -> None:

@@ -278,6 +278,13 @@ def test_w7_places_of_an_edge_are_given_out_once_and_come_back(backend: AwsBacke
     assert (unfinished(backend), store(backend).unfinished("edge-1", 9)) == (0, [])
 
 
+def test_w7_the_last_place_is_not_given_out_twice(backend: AwsBackend) -> None:
+    before_write(backend, lambda: store(backend).open(asked(), 60_000, 1, NOTE))
+    with pytest.raises(Unavailable) as caught:
+        store(backend).open(asked(), 60_000, 1, NOTE)
+    assert (caught.value.code, unfinished(backend)) == ("too_many", 1)
+
+
 def test_what_is_in_doubt_keeps_its_place_until_it_is_settled(backend: AwsBackend) -> None:
     one = in_state(backend, State.IN_DOUBT)
     assert unfinished(backend) == 1
