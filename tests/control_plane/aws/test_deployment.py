@@ -15,7 +15,7 @@ from moto.sesv2.models import sesv2_backends
 
 from control_plane.aws.first_start import FirstPerson
 from control_plane.aws.first_start import bootstrap as put_in_force
-from control_plane.chalicelib.adapters.aws.deployment import Deployment, deploy, queue_name
+from control_plane.chalicelib.adapters.aws.deployment import Deployment, deploy, queue_name, recordings_of
 from control_plane.chalicelib.adapters.aws.settings import Settings
 from control_plane.chalicelib.adapters.aws.watching import SEEN_SECONDS, SILENT_SECONDS, SilentEdges, WatchedEdges
 from control_plane.chalicelib.services.limits import Limits
@@ -91,7 +91,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         )  # fmt: skip
         settings = msgspec.structs.replace(settings, state_machine=machine["stateMachineArn"])
         deployment = deploy(settings, clients, clock, Limits())
-        put_in_force(deployment.ports, ANN, [ROB])
+        put_in_force(deployment.ports, ANN, [ROB], recordings_of(settings, clients).publish_keys)
         actor = EdgeActor(clock)
         token = deployment.services.enrolment.make_token("edge-1", [TARGET], "ann")
         deployment.services.enrolment.enrol(actor.enrol_request(token))
