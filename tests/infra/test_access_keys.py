@@ -62,7 +62,7 @@ def test_nobody_at_work_changes_a_key_or_lends_it(stack: Deployed, who: str, key
 
 @pytest.mark.parametrize("key", ["ApprovalKeys", "SealKeys", "WrappingKey"])
 def test_an_administrator_looks_after_keys_but_lends_none(stack: Deployed, key: str) -> None:
-    """A grant would be a way to sign around the key's policy. Aliases are made with the stack, by whoever deploys it."""
+    """A grant would be a way to sign around the key's policy. Whoever deploys the stack makes its aliases."""
     for action in ("kms:ScheduleKeyDeletion", "kms:GetPublicKey", "kms:PutKeyPolicy", "kms:CreateAlias"):
         assert stack.may("administrator", action, stack.outputs[key])
     assert not stack.may("administrator", "kms:CreateGrant", stack.outputs[key])
