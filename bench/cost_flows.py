@@ -19,17 +19,19 @@ from moto import mock_aws
 
 from bench.cost_meter import Meter, Usage
 from bench.cost_prices import MEASURED_NOWHERE, Unit
-from control_plane.aws.first_start import FirstPerson, bootstrap
 from control_plane.chalicelib.adapters.aws.clients import Clients
 from control_plane.chalicelib.adapters.aws.deployment import Deployment, deploy
 from control_plane.chalicelib.ports.edges import Edge
+from control_plane.chalicelib.ports.people import MachineChange, PersonChange
 from control_plane.chalicelib.services.decisions import Verdict
-from control_plane.chalicelib.services.people import MachineFacts
+from control_plane.chalicelib.services.notes import note
 from tests.control_plane.world import EdgeActor, ManualClock, message
 from tests.support.aws import REGION, make_resources
+from twokeys.caller import Caller, CallerKind, Person
 from twokeys.digest import sha256
 from twokeys.messages import MAX_POLL_SECONDS, OpenRequest, ResultReport, SealRequest, SpendRequest, UploadRequest
-from twokeys.record import extend, line
+from twokeys.policy import STARTER_TEXT
+from twokeys.record import RecordType, extend, line
 from twokeys.seal import segment_id
 from twokeys.segment_files import pack_body, pack_lines
 
@@ -96,21 +98,24 @@ def opened() -> Iterator[Bench]:
         )
         clock = ManualClock(1_795_379_462_000)
         made = deploy(settings, clients, clock)
-        clock.at -= 48 * 3600 * 1000
-        bootstrap(
-            made.ports, FirstPerson("ann", "ann-at-issuer", "ann@example.com"),
-            [FirstPerson("rob", "rob-at-issuer", "rob@example.com")],
-        )  # fmt: skip
-        ann = made.ports.people.person("ann")
-        assert ann is not None
-        made.services.registry.put_machine(ann, MachineFacts("agent-7", "ann", []))
-        clock.at += 48 * 3600 * 1000
+        _people(made)
         actor = EdgeActor(clock)
         token = made.services.enrolment.make_token("edge-1", ["sample-db"], "ann")
         made.services.enrolment.enrol(actor.enrol_request(token))
         edge = made.ports.edges.edge("edge-1")
         assert edge is not None
         yield Bench(made, meter, clock, actor, edge)
+
+
+def _people(made: Deployment) -> None:
+    """An owner, a reviewer, a machine that the owner answers for, and the starter policy."""
+    people, said = made.ports.people, note(RecordType.BOOTSTRAP, person="bench")
+    for name, groups in (("ann", ("auditors", "owners")), ("rob", ("reviewers",))):
+        person = Person(name, f"{name}@example.com", (f"{name}-at-issuer",), groups)
+        people.put_person(PersonChange(person=person, revision=0, edits=[]), "bench", said)
+    machine = Caller("agent-7", CallerKind.MACHINE, "ann")
+    people.put_machine(MachineChange(machine=machine, edits=[]), "bench", said)
+    made.ports.policies.install(STARTER_TEXT, "bench", said)
 
 
 def _said_as_kms_does(parsed: dict[str, Any], **_: Any) -> None:

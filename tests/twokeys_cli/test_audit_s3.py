@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
+from bench import cost_flows
 from tests.twokeys.recording import Recording, sample, store
 from twokeys.errors import InvalidInput, Refused, TwokeysError, Unavailable
 from twokeys_cli import audit_s3
@@ -172,6 +174,20 @@ def test_what_is_wrong_with_the_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     (tmp_path / "open").chmod(0o755)
     assert "chmod 700" in failed("--cache", str(tmp_path / "open")).advice
+
+
+@pytest.mark.slow
+def test_what_the_control_plane_stores_on_aws_is_whole(tmp_path: Path) -> None:
+    with cost_flows.opened() as bench:
+        cost_flows.held_write(bench)
+        cost_flows.sealed_segment(bench)
+        cost_flows.exported(bench)
+        keys = [dict(key.to_json()) for key in bench.deployment.ports.signer.public_keys()]
+        (tmp_path / "keys.json").write_text(json.dumps({"keys": keys}))
+        result = verify("--keys", str(tmp_path / "keys.json"), place="s3://twokeys-test-recordings")
+    assert result.exit_code == 0, result.output
+    assert "edge-1: whole, 200 records" in result.output
+    assert "control-plane: whole" in result.output
 
 
 def played(plan: Callable[[Stubber], None]) -> TwokeysError:
