@@ -31,6 +31,9 @@ class SqlVerdict:
         is_copy_in: A statement waits for CopyData from the client.
         is_copy_out: A statement answers with CopyData.
         resets_session: It drops every prepared statement of the session, hidden ones too.
+        prepared: Names of the prepared statements that it makes or drops, as the server cuts them.
+        cursors: Names of the cursors that it makes, fetches from or drops.
+        closes_cursors: It drops every cursor, portals of the protocol too.
         empty: It has no statement.
     """
 
@@ -42,6 +45,9 @@ class SqlVerdict:
     is_copy_in: bool = False
     is_copy_out: bool = False
     resets_session: bool = False
+    prepared: tuple[str, ...] = ()
+    cursors: tuple[str, ...] = ()
+    closes_cursors: bool = False
     empty: bool = False
 
     @property
@@ -123,6 +129,9 @@ def _judge_all(text: bytes, trees: list[Tree], search_path: tuple[str, ...], lim
         any(statement.is_copy_in for statement in statements),
         any(statement.is_copy_out for statement in statements),
         any(statement.resets_session for statement in statements),
+        tuple(statement.prepared for statement in statements if statement.prepared),
+        tuple(statement.cursor for statement in statements if statement.cursor),
+        any(statement.closes_cursors for statement in statements),
         not statements,
     )
 

@@ -33,6 +33,9 @@ class Statement:
         is_copy_in: It waits for CopyData from the client.
         is_copy_out: It answers with CopyData.
         resets_session: It drops every prepared statement, hidden ones too.
+        prepared: Name of the prepared statement that it makes or drops.
+        cursor: Name of the cursor that it makes, fetches from or drops.
+        closes_cursors: It drops every cursor.
         refusal: Why it must be refused, with advice; empty when it need not.
     """
 
@@ -42,6 +45,9 @@ class Statement:
     is_copy_in: bool = False
     is_copy_out: bool = False
     resets_session: bool = False
+    prepared: str = ""
+    cursor: str = ""
+    closes_cursors: bool = False
     refusal: str = ""
 
 
@@ -129,9 +135,21 @@ def _set(findings: Findings, node: Tree, at: int) -> Statement:
 def _read(kind: str) -> _Judge:
     def judged(findings: Findings, node: Tree, at: int) -> Statement:
         findings.touch(DATABASE, Effect.READ)
-        return _reserved(kind, node.get("portalname", ""))
+        return Statement(kind)
 
     return judged
+
+
+def _fetch(findings: Findings, node: Tree, at: int) -> Statement:
+    findings.touch(DATABASE, Effect.READ)
+    name = node.get("portalname", "")
+    return replace(_reserved("FETCH", name), cursor=name)
+
+
+def _close(findings: Findings, node: Tree, at: int) -> Statement:
+    findings.touch(DATABASE, Effect.READ)
+    name = node.get("portalname", "")
+    return replace(_reserved("CLOSE", name), cursor=name, closes_cursors="portalname" not in node)
 
 
 def _write(kind: str, reason: str) -> _Judge:
@@ -149,12 +167,15 @@ def _discard(findings: Findings, node: Tree, at: int) -> Statement:
     findings.touch(DATABASE, Effect.WRITE if target == "TEMP" else Effect.READ)
     if target == "TEMP":
         findings.because("drops temporary tables")
-    return Statement(f"DISCARD {target}", in_transaction=not everything, resets_session=everything)
+    return Statement(
+        f"DISCARD {target}", in_transaction=not everything, resets_session=everything, closes_cursors=everything
+    )
 
 
 def _deallocate(findings: Findings, node: Tree, at: int) -> Statement:
     findings.touch(DATABASE, Effect.READ)
-    return replace(_reserved("DEALLOCATE", node.get("name", "")), resets_session="name" not in node)
+    name = node.get("name", "")
+    return replace(_reserved("DEALLOCATE", name), prepared=name, resets_session="name" not in node)
 
 
 def _body(findings: Findings, node: Tree, at: int) -> Statement:
@@ -179,7 +200,8 @@ def _explain(findings: Findings, node: Tree, at: int) -> Statement:
 
 def _prepare(findings: Findings, node: Tree, at: int) -> Statement:
     _body(findings, node, at)
-    return _reserved("PREPARE", node.get("name", ""))
+    name = node.get("name", "")
+    return replace(_reserved("PREPARE", name), prepared=name)
 
 
 def _execute(findings: Findings, node: Tree, at: int) -> Statement:
@@ -195,7 +217,8 @@ def _declare(findings: Findings, node: Tree, at: int) -> Statement:
     _body(findings, node, at)
     if node.get("options", 0) & _HOLD:
         findings.doubt("declares a cursor WITH HOLD, which runs once more at COMMIT")
-    return _reserved("DECLARE CURSOR", node.get("portalname", ""))
+    name = node.get("portalname", "")
+    return replace(_reserved("DECLARE CURSOR", name), cursor=name)
 
 
 def _copy(findings: Findings, node: Tree, at: int) -> Statement:
@@ -235,8 +258,8 @@ _JUDGES: Final[dict[str, _Judge]] = {
     "TransactionStmt": _transaction,
     "VariableSetStmt": _set,
     "VariableShowStmt": _read("SHOW"),
-    "FetchStmt": _read("FETCH"),
-    "ClosePortalStmt": _read("CLOSE"),
+    "FetchStmt": _fetch,
+    "ClosePortalStmt": _close,
     "UnlistenStmt": _read("UNLISTEN"),
     "ListenStmt": _write("LISTEN", "listens for notifications"),
     "NotifyStmt": _write("NOTIFY", "notifies other sessions"),

@@ -10,8 +10,8 @@ from edge_agent.protocols.postgres import encode, expect, messages, sqlstate
 from edge_agent.protocols.postgres.core import Core, Step, refused
 from edge_agent.protocols.postgres.door import Judgement, Route
 from edge_agent.protocols.postgres.events import Forwarded
-from edge_agent.protocols.postgres.expect import EXECUTE_ENDS, EXECUTE_TAKES, QUERY_TAKES, Expected
-from edge_agent.protocols.postgres.limits import HEADER_BYTES
+from edge_agent.protocols.postgres.expect import Expected
+from edge_agent.protocols.postgres.limits import HEADER_BYTES, NAME_BYTES
 from edge_agent.protocols.postgres.messages import malformed
 from edge_agent.protocols.postgres.pipeline import Job, Portal, Statement, Tail, command_of
 from edge_agent.protocols.postgres.steps import before_query, group_end, transaction_step
@@ -81,15 +81,15 @@ class Client:
         core.statements.put(b"", None)
         core.portals.put(b"", None)
         judgement = core.door.judge(QueryProtocol.SIMPLE, text)
+        if judgement.moves_names and self._names_portal(judgement, text):
+            return
         raw = buffer[start:end]
         if judgement.route is Route.READ:
             permission = self._admit(judgement, text)
             if permission is not None:
                 core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, text, None))
-                expected = expect.QUERY
-                if judgement.verdict.resets_session:
-                    expected = Expected(QUERY_TAKES, b"Z", answer=expect.Answer(), done=core.statements.clear)
-                core.read_simple(permission, raw, expected)
+                core.forget_names(judgement.verdict)
+                core.read_simple(permission, raw, expect.QUERY)
             return
         if not self._declined(judgement, text):
             self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
@@ -104,9 +104,9 @@ class Client:
         core, message = self._core, messages.read_parse(buffer, start, end)
         core.flush_tail()
         judgement = core.door.judge(QueryProtocol.EXTENDED, message.sql)
-        if self._is_reserved(message.name) or self._declined(judgement, message.sql):
+        if self._is_no_name(message.name) or self._declined(judgement, message.sql):
             return
-        statement = Statement(message.name, message.sql, message.types)
+        statement = Statement(message.name, message.sql, message.types, core.age)
         if (
             len(core.statements) >= core.limits.statements
             or core.statements.size + statement.size > core.limits.statement_bytes
@@ -126,7 +126,7 @@ class Client:
             malformed("Bind")
         name = buffer[start + HEADER_BYTES : name_end]
         statement = core.statements.get(buffer[name_end + 1 : statement_end])
-        if self._is_reserved(name):
+        if self._is_no_name(name):
             return
         if statement is None:
             self._unknown(sqlstate.UNKNOWN_STATEMENT, "prepared statement", buffer[name_end + 1 : statement_end])
@@ -143,12 +143,14 @@ class Client:
             core.unsynced = True
             return
         core.guard()
+        if statement.age != core.age:
+            core.trust(statement)
         self._link.send(portal.raw, Expected(b"", b"2", undo=undo))
         portal.sent = True
 
     def _describe(self, buffer: bytes, start: int, end: int) -> None:
         core, message = self._core, messages.read_describe(buffer, start, end)
-        if self._is_reserved(message.name):
+        if self._is_no_name(message.name):
             return
         raw = buffer[start:end]
         if message.kind == b"P" and core.tail is not None and core.tail.portal.name == message.name:
@@ -181,6 +183,8 @@ class Client:
         bound_anew = not portal.sent if judgement.route is Route.READ else tail is None
         if bound_anew and self._is_replaced(portal):
             return
+        if judgement.moves_names and self._names_portal(judgement, text):
+            return
         raw = buffer[start:end]
         if judgement.route is not Route.READ:
             if not self._declined(judgement, text):
@@ -195,15 +199,14 @@ class Client:
         core.guard()
         core.bind(portal)
         portal.started = True
-        expected = expect.EXECUTE
-        if judgement.verdict.resets_session:
-            expected = Expected(EXECUTE_TAKES, EXECUTE_ENDS, undo=core.statements.clear())
-        self._link.forward(permission, raw, expected)
+        if judgement.moves_names:
+            core.forget_names(judgement.verdict)
+        self._link.forward(permission, raw, expect.EXECUTE)
 
     def _close(self, buffer: bytes, start: int, end: int) -> None:
         core, message = self._core, messages.read_describe(buffer, start, end)
         core.flush_tail()
-        if self._is_reserved(message.name):
+        if self._is_no_name(message.name):
             return
         held = core.statements if message.kind == b"S" else core.portals
         undo = held.put(message.name, None)
@@ -265,12 +268,27 @@ class Client:
         self._begin(refused(self._core, state, said, "", hint))
         return True
 
-    def _is_reserved(self, name: bytes) -> bool:
-        if not name.lower().startswith(_RESERVED):
+    def _is_no_name(self, name: bytes) -> bool:
+        if len(name) > NAME_BYTES:
+            # The server knows two names that begin alike as one (attack W3).
+            message = f"Names of statements and portals can't have more than {NAME_BYTES} bytes here."
+            self._refuse(sqlstate.NAME_TOO_LONG, message, "Choose a shorter one.")
+            return True
+        if name.lower().startswith(_RESERVED):
+            message = f"Names that begin with {RESERVED_PREFIX} are the Edge's own."
+            self._refuse(sqlstate.RESERVED_NAME, message, "Choose another.")
+            return True
+        return False
+
+    def _names_portal(self, judgement: Judgement, text: bytes) -> bool:
+        """Refuse SQL on a portal that Bind made: its FETCH would run what waits, its CLOSE free the name (W3)."""
+        found = [name for name in judgement.verdict.cursors if self._core.portals.get(name.encode()) is not None]
+        if not found:
             return False
-        self._refuse(
-            sqlstate.RESERVED_NAME, f"Names that begin with {RESERVED_PREFIX} are the Edge's own.", "Choose another."
-        )
+        state, said = sqlstate.NOT_SUPPORTED, f'twokeys: refused: "{found[0]}" is a portal of the protocol.'
+        self._core.decline(judgement, text, state, said)
+        hint = "Use Execute and Close for what Bind made, FETCH and CLOSE for what DECLARE made."
+        self._begin(refused(self._core, state, said, "", hint))
         return True
 
     def _is_replaced(self, portal: Portal) -> bool:

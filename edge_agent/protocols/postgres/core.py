@@ -17,6 +17,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from edge_agent.classify.sql import SqlVerdict
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, expect
 from edge_agent.protocols.postgres.door import Door, Judgement
@@ -73,6 +74,8 @@ class Core:
     """The Command of `ticket` waits for the shell's word."""
     flight: Flight | None = None
     committing: bool = False
+    age: int = 0
+    """Goes up with each text that may have run code of users: it can DEALLOCATE and PREPARE, which nobody tells us."""
 
     @property
     def may_be_written(self) -> bool:
@@ -107,9 +110,32 @@ class Core:
             self.link.send_hidden(self.hidden.guard_close, 1, Answer())
             self.link.sync()
 
+    def trust(self, statement: Statement) -> None:
+        """See that the server has this text under its name: parsed anew where something else may be there (W3)."""
+        if statement.age == self.age or not statement.name:
+            return
+        age, statement.age = statement.age, self.age
+
+        def undo() -> None:
+            statement.age = age
+
+        self.link.send(encode.close(b"S", statement.name), expect.HIDDEN_CLOSE)
+        parse = encode.parse(statement.name, statement.text, statement.types)
+        self.link.send(parse, Expected(b"", b"1", hidden=True, undo=undo))
+
+    def forget_names(self, verdict: SqlVerdict) -> None:
+        """What this text makes or drops by name is not what Parse or Bind made, whether or not it succeeds."""
+        if verdict.resets_session:
+            self.statements.clear()
+        for name in verdict.prepared:
+            self.statements.put(name.encode(), None)
+        if verdict.closes_cursors:
+            self.portals.clear()
+
     def bind(self, portal: Portal) -> None:
         """See that the server has the portal; its BindComplete was shown before."""
         if not portal.sent:
+            self.trust(portal.statement)
             self.link.send(portal.raw, expect.HIDDEN_BIND)
             portal.sent = True
 
@@ -122,6 +148,7 @@ class Core:
 
     def send_tail(self, tail: Tail) -> None:
         """Send a tail as it is."""
+        self.trust(tail.portal.statement)
         self.link.send(tail.portal.raw, Expected(b"", b"2", undo=tail.undo))
         tail.portal.sent = True
         for describe in tail.describes:
@@ -140,7 +167,8 @@ class Core:
         self.effects.append(Declined(judgement, text, sqlstate, reason))
 
     def end_writes(self, writes: list[Write], ending: Ending, sqlstate: str = "", reason: str = "") -> None:
-        """Tell how writes ended."""
+        """Tell how writes ended; deferred triggers of theirs may have run."""
+        self.age += bool(writes)
         for write in writes:
             self.effects.append(Outcome(write.ticket, ending, write.rows, sqlstate, reason, write.xid))
 
@@ -188,27 +216,26 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
     link = core.link
     link.last_error = {}
     portal = job.portal
-    done = core.statements.clear if job.judgement.verdict.resets_session else None
+    core.age += job.judgement.writes
+    core.forget_names(job.judgement.verdict)
     if portal is None:
-        expected = Expected(expect.QUERY_TAKES, b"Z", answer=answer, keep=keep, done=done)
-        link.forward(permission, job.raw, expected)
+        link.forward(permission, job.raw, Expected(expect.QUERY_TAKES, b"Z", answer=answer, keep=keep))
         return
-    if job.judgement.writes:
-        # SQL's DEALLOCATE and PREPARE can put another text under the name: parsed anew, it is the approved one.
+    if not portal.started:
+        # Another text can have come under the name meanwhile: parsed anew, it is the one that was judged.
         statement = portal.statement
         link.send(encode.close(b"S", statement.name), expect.HIDDEN_CLOSE)
         link.send(encode.parse(statement.name, statement.text, statement.types), expect.HIDDEN_PARSE)
-    if job.tail is not None:
-        core.send_tail(job.tail)
-        core.tail = None
-    elif job.judgement.writes:
-        # Bound under the guard, or before our transaction began: bound anew, so that nothing of that is left.
-        link.send(encode.close(b"P", portal.name), expect.HIDDEN_CLOSE)
-        link.send(portal.raw, expect.HIDDEN_BIND)
-    else:
-        core.bind(portal)
+        statement.age = core.age
+        if job.tail is not None:
+            core.send_tail(job.tail)
+        else:
+            # Bound under the guard, or before our transaction began: bound anew, so that nothing of that is left.
+            link.send(encode.close(b"P", portal.name), expect.HIDDEN_CLOSE)
+            link.send(portal.raw, expect.HIDDEN_BIND)
+    core.tail = None
     portal.sent = portal.started = True
-    link.forward(permission, job.raw, Expected(expect.EXECUTE_TAKES, expect.EXECUTE_ENDS, answer=answer, done=done))
+    link.forward(permission, job.raw, Expected(expect.EXECUTE_TAKES, expect.EXECUTE_ENDS, answer=answer))
     core.unguard()
     link.sync()
     core.unsynced = False

@@ -42,9 +42,14 @@ class Judgement:
     route: Route = field(init=False)
     refusal: tuple[str, str] = field(init=False)
     """SQLSTATE and words of a refusal; empty words where there is none."""
+    moves_names: bool = field(init=False)
+    """Whether it makes, uses or drops statements or cursors by names that the protocol knows too."""
 
     def __post_init__(self) -> None:
         refusal = _refusal(self.verdict)
+        verdict = self.verdict
+        moves = verdict.prepared or verdict.cursors or verdict.resets_session or verdict.closes_cursors
+        object.__setattr__(self, "moves_names", bool(moves))
         object.__setattr__(self, "refusal", refusal)
         object.__setattr__(self, "route", _route(self.verdict, self.decision, refused=bool(refusal[1])))
 

@@ -10,6 +10,9 @@ from twokeys.errors import InvalidInput
 SERVER_MAXIMUM: Final = 0x3FFFFFFF
 """Longest message that PostgreSQL itself sends or reads (MaxAllocSize - 1)."""
 
+NAME_BYTES: Final = 63
+"""Longest name of a statement, portal or cursor (NAMEDATALEN - 1); of a longer one PostgreSQL takes the beginning."""
+
 HEADER_BYTES: Final = 5
 """Type byte and length word; the length counts itself and the body, never the type."""
 

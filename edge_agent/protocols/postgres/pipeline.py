@@ -50,12 +50,12 @@ class SessionLimits:
 
 
 class Statement:
-    """A prepared statement: its text, and the parameter types that Parse gave."""
+    """A prepared statement: its text, the parameter types that Parse gave, and when it was parsed (`Core.age`)."""
 
-    __slots__ = ("name", "size", "text", "types")
+    __slots__ = ("age", "name", "size", "text", "types")
 
-    def __init__(self, name: bytes, text: bytes, types: tuple[int, ...]) -> None:
-        self.name, self.text, self.types = name, text, types
+    def __init__(self, name: bytes, text: bytes, types: tuple[int, ...], age: int = 0) -> None:
+        self.name, self.text, self.types, self.age = name, text, types, age
         self.size = len(text)
 
 

@@ -13,7 +13,7 @@ from edge_agent.protocols.postgres.core import Core, Step, Want, ask, refused, r
 from edge_agent.protocols.postgres.events import Ending, Forwarded
 from edge_agent.protocols.postgres.expect import SYNC, Answer
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION
-from edge_agent.protocols.postgres.pipeline import Job
+from edge_agent.protocols.postgres.pipeline import Job, Portal
 from edge_agent.protocols.postgres.transaction import Transaction
 from twokeys.errors import Refused
 
@@ -31,7 +31,10 @@ def transaction_step(core: Core, job: Job) -> Step:
         core.tail = None
         return
     action = job.judgement.verdict.actions[0]
-    refusal = _refusal(core, action)
+    if job.portal is not None and job.portal.started:
+        refusal: tuple[str, str, str, str] | None = cannot_be_run(job.portal)
+    else:
+        refusal = _refusal(core, action)
     if refusal is not None:
         core.decline(job.judgement, job.command.text, refusal[0], refusal[1])
         yield from refused(core, *refusal)
@@ -52,6 +55,16 @@ def transaction_step(core: Core, job: Job) -> Step:
             yield from _commit(core, job, permission, core.transaction)
         case _:
             yield from _other(core, job, permission, action)
+
+
+def cannot_be_run(portal: Portal) -> tuple[str, str, str, str]:
+    """What the server says to another Execute of a portal that has run, as a refusal (MarkPortalActive).
+
+    Where the text has RETURNING the server answers that no rows are left; that too is refused here, as all rows went
+    out with the first Execute.
+    """
+    message = f'portal "{portal.name.decode("utf-8", "replace")}" cannot be run'
+    return sqlstate.NOT_IN_PREREQUISITE_STATE, message, "", "It has run. Send Bind again to run the statement again."
 
 
 def _refusal(core: Core, action: TxnAction) -> tuple[str, str, str, str] | None:

@@ -43,7 +43,7 @@ from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
-from edge_agent.protocols.postgres.steps import error_of
+from edge_agent.protocols.postgres.steps import cannot_be_run, error_of
 from edge_agent.protocols.postgres.transaction import Write
 from edge_agent.protocols.postgres.type_names import read_types
 from twokeys.decision import Outcome as Decided
@@ -89,6 +89,8 @@ def _refusal(core: Core, job: Job) -> tuple[str, str, str, str] | None:
         return sqlstate.FAILED_TRANSACTION, message, "", ""
     if not job.judgement.writes:
         return None
+    if job.portal is not None and job.portal.started:
+        return cannot_be_run(job.portal)
     if job.max_rows:
         return (
             sqlstate.NOT_SUPPORTED,

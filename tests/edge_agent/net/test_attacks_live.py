@@ -103,6 +103,17 @@ def kinds(found: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(kind for kind, _ in found)
 
 
+def rows(found: list[tuple[bytes, bytes]]) -> list[bytes]:
+    return [body for kind, body in found if kind == b"D"]
+
+
+def states(found: list[tuple[bytes, bytes]]) -> list[str]:
+    """The SQLSTATEs of errors."""
+    return [
+        field[1:].decode() for kind, body in found if kind == b"E" for field in body.split(b"\0") if field[:1] == b"C"
+    ]
+
+
 def test_w3_a_parse_behind_a_held_execute_changes_nothing_of_it(edge: InProcessEdge, raw: RawCaller) -> None:
     reset(edge, 160, 161)
     edge.control.verdict = "pending"
@@ -124,11 +135,20 @@ def test_w3_a_second_execute_behind_a_held_one_is_asked_for_anew(edge: InProcess
     assert (value(edge, 160), value(edge, 161)) == (2, 2)
 
 
-def test_w3_executing_a_portal_twice_applies_it_no_oftener_than_approved(edge: InProcessEdge, raw: RawCaller) -> None:
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_w3_executing_a_portal_twice_is_answered_as_by_the_server(
+    edge: InProcessEdge, raw: RawCaller, in_transaction: bool
+) -> None:
     reset(edge, 162)
+    if in_transaction:
+        raw.send(message(b"Q", b"BEGIN\0"))
+        raw.until(b"Z")
     raw.send(parse("UPDATE orders SET total = total + 1 WHERE id = 162"), bind("p"), execute("p"), execute("p"), SYNC)
-    raw.until(b"Z")
-    assert value(edge, 162) <= 1 + len(edge.control.opened)
+    found = raw.until(b"Z")
+    assert kinds(found).endswith(b"2CEZ") and states(found) == ["55000"]
+    assert b'portal "p" cannot be run' in found[-2][1]
+    assert found[-1][1] == (b"E" if in_transaction else b"I")
+    assert (len(edge.control.opened), value(edge, 162)) == (1, 1)
 
 
 def test_w3_the_second_execute_of_a_portal_can_be_denied(edge: InProcessEdge, raw: RawCaller) -> None:

@@ -94,9 +94,23 @@ def test_transaction_control_after_a_write_of_the_same_pipeline_is_refused() -> 
 
 def test_w3_each_execute_is_a_command_of_its_own() -> None:
     script = Script(answers=[True, True])
-    once = encode.parse(b"s", WRITE) + encode.bind(b"p", b"s") + encode.execute(b"p")
-    script.client(once, encode.execute(b"p"), encode.bind(b"p", b"s"), encode.execute(b"p"), SYNC)
+    once = encode.bind(b"", b"s") + encode.execute(b"")
+    script.client(encode.parse(b"s", WRITE), once, once, once, SYNC)
     assert len(script.of(Held)) == 3 and len(script.ran) == 2
+
+
+def test_w3_a_write_portal_that_has_run_is_not_asked_for_again() -> None:
+    script = Script(answers=[True, True])
+    portal = encode.parse(b"", WRITE) + encode.bind(b"p", b"") + encode.execute(b"p")
+    assert kinds(script.client(portal, encode.execute(b"p"), SYNC)) == "12CE(55000)ZI"
+    assert len(script.of(Held)) == 1 and endings(script) == [Ending.ROLLED_BACK]
+
+
+def test_w3_transaction_control_that_has_run_is_not_run_again() -> None:
+    script = Script()
+    script.client(encode.query(b"BEGIN"))
+    portal = encode.parse(b"", b"SAVEPOINT a") + encode.bind(b"p", b"") + encode.execute(b"p")
+    assert kinds(script.client(portal, encode.execute(b"p"), SYNC)) == "12CE(55000)ZE"
 
 
 def test_w3_other_values_are_another_command() -> None:
@@ -207,4 +221,9 @@ def test_unresolved_types_are_asked_of_the_server() -> None:
     sql = b"UPDATE orders SET total = $1"
     script.client(encode.parse(b"", sql), encode.bind(b"", b"", [b"\0"], [1]), encode.execute(b""), SYNC)
     (held,) = script.held
-    assert held.types == () and held.command.parameter_types == () and held.command.parameter_formats == (1,)
+    assert (
+        isinstance(held, Held)
+        and held.types == ()
+        and held.command.parameter_types == ()
+        and held.command.parameter_formats == (1,)
+    )
