@@ -88,6 +88,12 @@ class LimitsSection:
     max_connections: int = setting("Connections at once, of all targets.", 6000, low=1, high=1_000_000)
     max_starting: int = setting("Connections at once that have not signed in yet.", 500, low=1, high=1_000_000)
     start_seconds: int = setting("Longest time from connecting to being signed in.", 30, low=1, high=600)
+    max_failed_sign_ins: int = setting(
+        "Failed sign-ins of one kind recorded at once; then one in ten seconds, with the number left out.",
+        20,
+        low=1,
+        high=10_000,
+    )
     max_message_bytes: int = setting(
         "Longest message of a caller; longer ones end the session.", 16 * 2**20, low=64 * 1024, high=2**30 - 1
     )

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hmac
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -18,6 +19,7 @@ from edge_agent.classify.cache import SqlClassifier
 from edge_agent.config import LimitsSection
 from edge_agent.door import SessionDoor, schemas_of
 from edge_agent.gate import Gate
+from edge_agent.net.knocks import Knocks
 from edge_agent.net.postgres_relay import Cancelling, Relay, Surroundings
 from edge_agent.net.postgres_start import Door, cancel_upstream, fatal, greet, reach
 from edge_agent.net.wire import Wire, WireLost
@@ -94,6 +96,7 @@ class Listener:
         self._starting = 0
         self._sessions: dict[int, _Live] = {}
         self._server: asyncio.Server | None = None
+        self._knocks = Knocks(parts.limits.max_failed_sign_ins, time.monotonic)
 
     async def open(self) -> int:
         """Begin to accept; returns the port. Raises Unavailable when the address can't be had."""
@@ -139,6 +142,7 @@ class Listener:
             error = Unavailable("This edge has too many connections.", not_done="No session was begun.",
                                 advice="Close some, or try again soon.")  # fmt: skip
             wire.write(sqlstate.fatal("53300", error))
+            self._record_failure("too_many_connections", "", wire.peer)
             wire.close()
             return
         task = asyncio.get_running_loop().create_task(self._serve(wire))
@@ -185,17 +189,21 @@ class Listener:
                 case Cancel():
                     self._cancel(step.request)
                 case Ended():
-                    self._record_failure(step, peer)
+                    self._record_failure(step.code, step.user, peer)
         return None
 
-    def _record_failure(self, ended: Ended, peer: str) -> None:
+    def _record_failure(self, code: str, user: str, peer: str) -> None:
+        untold = self._knocks.take(code)
+        if untold is None:
+            return
+        more = f"; {untold} more like it before" if untold else ""
         fields: dict[str, object] = {
             "type": RecordType.SIGN_IN_FAILED.value,
             "target": self._parts.door.section.target,
-            "reason": f"{ended.code}, from {peer}",
+            "reason": f"{code}, from {peer}{more}",
         }
-        if ended.user:
-            fields["caller"] = ended.user[:128]
+        if user:
+            fields["caller"] = user[:128]
         with contextlib.suppress(TwokeysError):
             self._parts.journal.append(fields)
 

@@ -13,7 +13,10 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
+
+SHUTDOWN_SECONDS: Final = 2.0
+"""How long a peer may take to answer the end of TLS: its socket is not counted any more, so it must not stay."""
 
 Sink = Callable[[bytes], None]
 
@@ -160,6 +163,7 @@ class Wire(asyncio.Protocol):
                 server_side=server_side,
                 server_hostname=host,
                 ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self._end()
