@@ -40,7 +40,7 @@ def test_a_request_is_listed_shown_and_approved_from_a_terminal(whole: Deploymen
     assert request["id"] in as_person(whole, "rob", "request", "list").stdout
     shown = as_person(whole, "rob", "request", "show", request["id"]).stdout
     assert "SET status = $1 WHERE id = 41" in shown
-    assert "$1 = shipped" in shown
+    assert "$1 text = shipped" in shown
     own = as_person(whole, "ann", "request", "approve", request["id"], "--digest", request["command_digest"])
     assert own.returncode != 0
     done = as_person(whole, "rob", "request", "approve", request["id"], "--digest", request["command_digest"])

@@ -150,7 +150,15 @@ def _verify_mail() -> None:
 
 
 def _first_edge(made: AwsDeployment) -> str:
-    """The caller, its credential, and a token for its Edge, as an owner makes them."""
+    """Groups as the sample has them, the caller, its credential, and a token for its Edge, as an owner makes them."""
+    known = {one["id"]: one for one in made.call("ann", "GET", "/v1/people").body["people"]}
+    for person, groups in (("rob", ["auditors", "reviewers"]), ("ann", ["owners", "reviewers"])):
+        changed = {**known[person], "groups": groups}
+        if person == "ann":
+            # Her own revision rose with her edit of rob.
+            found = made.call("ann", "GET", "/v1/people").body["people"]
+            changed["revision"] = next(one["revision"] for one in found if one["id"] == "ann")
+        assert made.call("ann", "POST", "/v1/people", changed).status == 200
     caller = {"id": CALLER, "kind": "machine", "sponsor": "ann", "groups": []}
     assert made.call("ann", "POST", "/v1/people", caller).status == 200
     minted = made.call("ann", "POST", "/v1/credentials", {"caller": CALLER, "target": TARGET})
