@@ -99,8 +99,9 @@ def test_p2_p3_p6_a_disguised_write_changes_nothing(
     with psycopg.connect(edge.dsn, autocommit=not in_transaction) as caller:
         if in_transaction:
             caller.execute("SELECT 1")
-        with pytest.raises(psycopg.Error):
+        with pytest.raises(psycopg.Error) as refused:
             run(caller, sql, extended=extended)
+        assert refused.value.sqlstate, "psycopg itself refused it"
         assert state(edge) == before
         caller.rollback()
         assert caller.execute("SELECT 1").fetchone() == (1,)
