@@ -56,11 +56,22 @@ class ScriptedControl:
     arrived: threading.Event = field(default_factory=threading.Event)
     reported: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
+    stop_at: str = ""
+    """Moment at which a call waits for `go`: open (asked), opened (answered), spend or spent."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(default_factory=threading.Event)
+
+    async def _moment(self, moment: str) -> None:
+        if moment == self.stop_at:
+            self.stopped.set()
+            await asyncio.to_thread(self.go.wait, 20)
 
     async def open(self, request: OpenRequest) -> RequestStatus:
         if self.dead:
             raise Unavailable("The control plane can't be reached.", not_done="Nothing was run.")
+        await self._moment("open")
         self.opened.append(request)
+        await self._moment("opened")
         self.arrived.set()
         return RequestStatus(id=request.id, state="pending", seconds_left=30, asked=["rob"])
 
@@ -74,6 +85,7 @@ class ScriptedControl:
         return True
 
     async def spend(self, request_id: str, request: SpendRequest) -> tuple[SpendReply, ChainHead]:
+        await self._moment("spend")
         requirement = next(one.requirement for one in self.opened if one.id == request_id)
         paper = Approval(
             request_id,
@@ -89,6 +101,7 @@ class ScriptedControl:
         reply = SpendReply(
             approval=dict(paper.to_json()), key_id=signature.key_id, signature=to_base64(signature.value)
         )
+        await self._moment("spent")
         return reply, self.head
 
     async def upload_command(self, data: bytes) -> None:
