@@ -11,7 +11,7 @@ from control_plane.chalicelib.ports.policies import PolicyBallot, Proposal
 from control_plane.chalicelib.ports.session_keys import KeptKey
 from tests.control_plane.ports.backend import NOTE, Backend, add_person, records
 from tests.control_plane.world import EdgeActor
-from twokeys.bundle import Verifier
+from twokeys.bundle import Issuer, Verifier
 from twokeys.caller import Caller, CallerKind, Person
 from twokeys.digest import sha256
 from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError
@@ -29,6 +29,25 @@ class PeopleSuite:
         assert (people.person_of("U1"), people.person_of("zoe"), people.person("U1")) == (zoe, zoe, None)
         assert people.caller("zoe") == Caller("zoe", CallerKind.PERSON, groups=("reviewers",))
         assert [one.person.id for one in people.persons()] == ["rob", "zoe"]
+
+    def test_issuers_are_kept_replaced_and_removed(self, backend: Backend) -> None:
+        people, edges = backend.ports.people, backend.ports.edges
+        first, second = (Issuer(issuer=f"https://{name}.example.com", jwks={"keys": []}) for name in ("b", "a"))
+        revision, since = edges.bundle_revision(), backend.clock.now()
+        people.put_issuer(first, "rob", [], NOTE)
+        people.put_issuer(second, "rob", ["group:reviewers"], NOTE)
+        changed = msgspec.structs.replace(first, groups_claim="groups")
+        people.put_issuer(changed, "rob", [], NOTE)
+        assert people.issuers() == [second, changed]
+        assert edges.bundle_revision() >= revision + 3
+        assert [(one.editor, one.subject) for one in people.edits_since(since)] == [("rob", "group:reviewers")]
+        rob = people.person("rob")
+        assert rob is not None
+        assert rob.revision == 2, "a vote that was judged before the edit does not count"
+        assert people.remove_issuer(first.issuer, "rob", [], NOTE)
+        assert not people.remove_issuer(first.issuer, "rob", [], NOTE)
+        backend.reopen()
+        assert backend.ports.people.issuers() == [second]
 
     def test_a_change_needs_the_revision_that_was_seen(self, backend: Backend) -> None:
         people, person = backend.ports.people, Person("rob", "new@example.com")
@@ -204,6 +223,33 @@ class EdgesSuite:
         with pytest.raises(Refused):
             tell(5, "a")
         assert edges.head("edge-1") == ChainHead(6, "d" * 64)
+
+    def test_a_revoked_edge_is_nobody_and_its_id_is_never_used_again(self, backend: Backend) -> None:
+        edges = backend.ports.edges
+        edges.add_token(self.token(backend), NOTE)
+        enrolled = edges.enrol("a" * 64, b"key", NOTE)
+        assert edges.edges() == [enrolled]
+        edges.admit(EdgeActor(backend.clock).signed("GET", "/", head=ChainHead(5, "a" * 64)), 0)
+        before = edges.bundle_revision()
+        assert edges.revoke("e-1", NOTE)
+        assert (edges.edges(), edges.edge("e-1"), edges.bundle_revision() > before) == ([], None, True)
+        assert edges.head("edge-1") == ChainHead(5, "a" * 64)
+        assert not edges.revoke("e-1", NOTE)
+        with pytest.raises(Conflict) as caught:
+            edges.add_token(self.token(backend, "b"), NOTE)
+        assert caught.value.code == "revoked"
+        with pytest.raises(Refused):
+            edges.enrol("a" * 64, b"key", NOTE)
+
+    def test_revoking_before_enrolment_takes_the_token_back(self, backend: Backend) -> None:
+        edges = backend.ports.edges
+        assert not edges.revoke("e-1", NOTE)
+        edges.add_token(self.token(backend), NOTE)
+        assert edges.revoke("e-1", NOTE)
+        with pytest.raises(Refused):
+            edges.enrol("a" * 64, b"key", NOTE)
+        with pytest.raises(Conflict):
+            edges.add_token(self.token(backend, "b"), NOTE)
 
     @staticmethod
     def token(backend: Backend, letter: str = "a") -> Token:

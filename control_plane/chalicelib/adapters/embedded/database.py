@@ -12,7 +12,7 @@ from typing import Final
 from twokeys.errors import Unavailable
 
 from ...ports.clock import Clock
-from .schema import SCHEMA, VERSION
+from .schema import MIGRATIONS, SCHEMA, VERSION
 
 BUSY_SECONDS: Final = 10.0
 """How long a writer waits for another process's write; within this process a lock keeps order."""
@@ -46,6 +46,9 @@ class Database:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            elif 0 < version < VERSION:
+                steps = "".join(MIGRATIONS[step] for step in range(version, VERSION))
+                connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
             elif version != VERSION:
                 raise Unavailable(f"{path.name} is of version {version}, this program knows {VERSION}.",
                                   not_done="It was not opened.", code="other_version")  # fmt: skip

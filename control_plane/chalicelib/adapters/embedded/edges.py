@@ -29,9 +29,10 @@ class SqliteEdges:
 
     def add_token(self, token: Token, note: Note) -> None:
         with self._database.write() as connection:
-            if _edge(connection, token.edge_id):
-                raise Conflict(f"The edge {token.edge_id} is enrolled.", not_done="No token was made.",
-                               advice="Choose another id.", code="enrolled")  # fmt: skip
+            word = "revoked" if _is_revoked(connection, token.edge_id) else "enrolled"
+            if word == "revoked" or _edge(connection, token.edge_id):
+                raise Conflict(f"The edge {token.edge_id} is {word}.", not_done="No token was made.",
+                               advice="Choose another id.", code=word)  # fmt: skip
             connection.execute("DELETE FROM tokens WHERE edge_id = ? AND used_by IS NULL", (token.edge_id,))
             connection.execute(
                 "INSERT INTO tokens VALUES (?, ?, ?, ?, NULL)",
@@ -54,7 +55,7 @@ class SqliteEdges:
                     return known
                 raise _bad_token()
             now = self._database.clock.now()
-            if expires_at <= now or _edge(connection, edge_id):
+            if expires_at <= now or _edge(connection, edge_id) or _is_revoked(connection, edge_id):
                 raise _bad_token()
             connection.execute("UPDATE tokens SET used_by = ? WHERE token_sha256 = ?", (key, token_sha256))
             connection.execute("INSERT INTO edges VALUES (?, ?, ?)", (edge_id, targets, key))
@@ -64,6 +65,25 @@ class SqliteEdges:
 
     def edge(self, edge_id: str) -> Edge | None:
         return _edge(self._database.read(), edge_id)
+
+    def edges(self) -> list[Edge]:
+        rows = self._database.read().execute("SELECT edge_id, targets, key FROM edges ORDER BY edge_id")
+        return [
+            Edge(edge_id=edge_id, targets=msgspec.json.decode(targets, type=list[str]), key=key)
+            for edge_id, targets, key in rows
+        ]
+
+    def revoke(self, edge_id: str, note: Note) -> bool:
+        with self._database.write() as connection:
+            enrolled = connection.execute("DELETE FROM edges WHERE edge_id = ?", (edge_id,)).rowcount
+            unused = connection.execute("DELETE FROM tokens WHERE edge_id = ? AND used_by IS NULL", (edge_id,)).rowcount
+            if not enrolled and not unused:
+                return False
+            now = self._database.clock.now()
+            connection.execute("INSERT OR IGNORE INTO revoked_edges VALUES (?, ?)", (edge_id, now))
+            raise_bundle_revision(connection)
+            append(connection, note, now)
+            return True
 
     def admit(self, call: EdgeCall, forget_nonces_before: int) -> ChainHead:
         with self._database.write() as connection:
@@ -127,6 +147,10 @@ def _admit_head(connection: sqlite3.Connection, call: EdgeCall) -> ChainHead:
 def _edge(connection: sqlite3.Connection, edge_id: str) -> Edge | None:
     row = connection.execute("SELECT targets, key FROM edges WHERE edge_id = ?", (edge_id,)).fetchone()
     return Edge(edge_id=edge_id, targets=msgspec.json.decode(row[0], type=list[str]), key=row[1]) if row else None
+
+
+def _is_revoked(connection: sqlite3.Connection, edge_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM revoked_edges WHERE edge_id = ?", (edge_id,)).fetchone() is not None
 
 
 def _bad_token() -> Refused:

@@ -64,10 +64,7 @@ class SqlitePeople:
             )
             connection.execute("DELETE FROM accounts WHERE person_id = ?", (person.id,))
             connection.executemany("INSERT INTO accounts VALUES (?, ?)", [(one, person.id) for one in person.accounts])
-            now = self._database.clock.now()
-            log_edits(connection, editor, change.edits, now)
-            raise_bundle_revision(connection)
-            append(connection, note, now)
+            self._edited(connection, editor, change.edits, note)
             found = _person(connection, person.id)
             assert found is not None  # noqa: S101 - it was written just now
             return found
@@ -84,10 +81,7 @@ class SqlitePeople:
                 "INSERT INTO machines VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET entry = excluded.entry",
                 (machine.id, msgspec.json.encode(machine)),
             )
-            now = self._database.clock.now()
-            log_edits(connection, editor, change.edits, now)
-            raise_bundle_revision(connection)
-            append(connection, note, now)
+            self._edited(connection, editor, change.edits, note)
 
     def edits_since(self, at: int) -> list[Edit]:
         rows = self._database.read().execute("SELECT editor, subject, at FROM edits WHERE at >= ?", (at,))
@@ -96,6 +90,27 @@ class SqlitePeople:
     def issuers(self) -> list[Issuer]:
         rows = self._database.read().execute("SELECT entry FROM issuers ORDER BY issuer")
         return [msgspec.json.decode(entry, type=Issuer) for (entry,) in rows]
+
+    def put_issuer(self, issuer: Issuer, editor: str, edits: list[str], note: Note) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO issuers VALUES (?, ?) ON CONFLICT (issuer) DO UPDATE SET entry = excluded.entry",
+                (issuer.issuer, msgspec.json.encode(issuer)),
+            )
+            self._edited(connection, editor, edits, note)
+
+    def remove_issuer(self, issuer: str, editor: str, edits: list[str], note: Note) -> bool:
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM issuers WHERE issuer = ?", (issuer,)).rowcount:
+                return False
+            self._edited(connection, editor, edits, note)
+            return True
+
+    def _edited(self, connection: sqlite3.Connection, editor: str, edits: list[str], note: Note) -> None:
+        now = self._database.clock.now()
+        log_edits(connection, editor, edits, now)
+        raise_bundle_revision(connection)
+        append(connection, note, now)
 
     def put_verifier(self, verifier: Verifier, note: Note) -> None:
         with self._database.write() as connection:

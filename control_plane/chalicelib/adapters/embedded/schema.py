@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
-"""Kept in `PRAGMA user_version`; a file of another version is not opened."""
+VERSION: Final = 2
+"""Kept in `PRAGMA user_version`; an older file is brought up to date, a newer one is not opened."""
+
+MIGRATIONS: Final = {
+    1: """
+CREATE TABLE revoked_edges (edge_id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+""",
+}
+"""By version: what makes the next version of it."""
 
 SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
@@ -54,6 +61,7 @@ CREATE TABLE tokens (
     used_by BLOB
 ) STRICT;
 CREATE TABLE edges (edge_id TEXT PRIMARY KEY, targets BLOB NOT NULL, key BLOB NOT NULL) STRICT;
+CREATE TABLE revoked_edges (edge_id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE TABLE nonces (
     edge_id TEXT NOT NULL, nonce TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (edge_id, nonce)
 ) STRICT, WITHOUT ROWID;
