@@ -33,6 +33,8 @@ class RawCaller:
         self.connection = psycopg.connect(dsn, autocommit=True)
         self.socket = self.connection.fileno()
         os.set_blocking(self.socket, False)
+        self.rest = b""
+        """Bytes that came and are no part of what was returned yet."""
 
     def send(self, *messages: bytes) -> None:
         os.write(self.socket, b"".join(messages))
@@ -40,11 +42,11 @@ class RawCaller:
     def until(self, last: bytes, seconds: float = 15) -> list[tuple[bytes, bytes]]:
         """Messages up to one of this type; up to the connection's end for an empty one."""
         found: list[tuple[bytes, bytes]] = []
-        data, end = b"", time.monotonic() + seconds
+        end = time.monotonic() + seconds
         while True:
-            while len(data) >= 5 and len(data) > (size := struct.unpack(">I", data[1:5])[0]):
-                found.append((data[:1], data[5 : size + 1]))
-                data = data[size + 1 :]
+            while len(self.rest) >= 5 and len(self.rest) > (size := struct.unpack(">I", self.rest[1:5])[0]):
+                found.append((self.rest[:1], self.rest[5 : size + 1]))
+                self.rest = self.rest[size + 1 :]
                 if found[-1][0] == last:
                     return found
             assert select.select([self.socket], [], [], max(0, end - time.monotonic()))[0], found
@@ -55,7 +57,7 @@ class RawCaller:
             if not more:
                 assert not last, found
                 return found
-            data += more
+            self.rest += more
 
     def close(self) -> None:
         self.connection.pgconn.finish()

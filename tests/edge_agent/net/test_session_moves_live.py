@@ -1,0 +1,133 @@
+"""What an approved Command leaves behind in its session: it makes nothing else pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
+from tests.edge_agent.net.test_attacks_live import (
+    SYNC,
+    RawCaller,
+    bind,
+    execute,
+    parse,
+    reset,
+    rows,
+    states,
+    value,
+)
+from tests.support.postgres import RealPostgres
+
+LATE = """
+CREATE OR REPLACE FUNCTION shop.late_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+  $$ BEGIN UPDATE shop.orders SET total = 2 WHERE id = 190; RETURN NULL; END $$;
+GRANT TEMPORARY ON DATABASE sample TO PUBLIC;
+CREATE SCHEMA IF NOT EXISTS evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
+CREATE OR REPLACE VIEW evil.orders AS SELECT 'evil'::text AS id; GRANT SELECT ON evil.orders TO PUBLIC;
+"""
+TEMPORARY = [
+    "CREATE TEMP TABLE scratch (a int)",
+    "CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE OR DELETE ON scratch DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION shop.late_write()",
+]
+
+
+@pytest.fixture
+def edge(tmp_path: Path, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
+    any_postgres.admin(LATE)
+    try:
+        with edge_in_process(tmp_path, any_postgres) as running:
+            reset(running, 190)
+            yield running
+    finally:
+        any_postgres.admin("REVOKE TEMPORARY ON DATABASE sample FROM PUBLIC; DROP SCHEMA evil CASCADE")
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO scratch VALUES (1)",
+        "WITH w AS (INSERT INTO scratch VALUES (1) RETURNING a) SELECT * FROM w",
+        "COPY (INSERT INTO scratch VALUES (1) RETURNING a) TO STDOUT",
+        "EXPLAIN ANALYZE INSERT INTO scratch VALUES (1)",
+        "INSERT INTO pg_temp.scratch VALUES (1)",
+        "MERGE INTO scratch s USING (SELECT 1 AS b) x ON s.a = x.b WHEN NOT MATCHED THEN INSERT VALUES (1)",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+    ],
+)
+def test_g3_a_temporary_table_is_no_way_to_a_deferred_trigger(
+    edge: InProcessEdge, text: str, in_transaction: bool
+) -> None:
+    with psycopg.connect(edge.dsn, autocommit=not in_transaction) as caller:
+        for statement in TEMPORARY:
+            caller.execute(statement)
+        caller.commit()
+        asked = len(edge.control.opened)
+        edge.control.verdict = "denied"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="denied"):
+            caller.execute(text)
+        caller.rollback()
+        caller.execute("SELECT 1")
+        caller.commit()
+    assert (len(edge.control.opened) - asked, value(edge, 190)) == (1, 1)
+
+
+def test_g3_a_trigger_that_is_due_at_commit_runs_for_what_was_approved_alone(edge: InProcessEdge) -> None:
+    with psycopg.connect(edge.dsn) as caller:
+        for statement in TEMPORARY:
+            caller.execute(statement)
+        caller.execute("INSERT INTO scratch VALUES (1)")
+        caller.rollback()
+        assert value(edge, 190) == 1
+        assert caller.execute("SELECT count(*) FROM shop.orders WHERE id = 190").fetchone() == (1,)
+        caller.commit()
+    assert value(edge, 190) == 1
+
+
+MOVES = [
+    "SET search_path = evil, shop",
+    "SELECT set_config('search_path', 'evil, shop', false)",
+    "DO $$ BEGIN PERFORM set_config('search_path', 'evil, shop', false); END $$",
+]
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_w6_an_approved_search_path_makes_unqualified_names_prove_nothing(
+    edge: InProcessEdge, move: str, in_transaction: bool
+) -> None:
+    with psycopg.connect(edge.dsn, autocommit=not in_transaction) as caller:
+        assert caller.execute("SELECT id FROM orders WHERE id = 190").fetchone() == (190,)
+        caller.execute(move)
+        edge.control.verdict = "denied"
+        asked = len(edge.control.opened)
+        assert caller.execute("SELECT id FROM shop.orders WHERE id = 190").fetchone() == (190,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="denied"):
+            caller.execute("SELECT id FROM orders")
+        assert len(edge.control.opened) - asked == 1
+
+
+def test_w6_a_read_that_was_bound_before_is_judged_by_what_its_names_mean_now(edge: InProcessEdge) -> None:
+    raw = RawCaller(edge.dsn)
+    raw.send(parse("SELECT id::text FROM orders WHERE id::text IN ('190', 'evil')", "r"), parse(MOVES[0], "s"))
+    raw.send(bind("p", "r"), bind("", "s"), execute(), SYNC)
+    raw.until(b"Z")
+    edge.control.verdict = "denied"
+    raw.send(bind("", "r"), execute(), SYNC)
+    found = raw.until(b"Z")
+    raw.close()
+    assert states(found) == ["42501"] and not rows(found)
+
+
+def test_w6_a_read_pipelined_behind_a_search_path_is_asked_for(edge: InProcessEdge) -> None:
+    raw = RawCaller(edge.dsn)
+    raw.send(parse("SELECT 'read', id FROM orders WHERE id = 190", "r"), bind("p", "r"), parse(MOVES[0], "s"))
+    raw.send(bind("", "s"), execute(), execute("p"), SYNC)
+    raw.until(b"Z")
+    raw.close()
+    assert len(edge.control.opened) == 2
