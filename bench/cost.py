@@ -28,7 +28,7 @@ from bench.cost_prices import (
 BEGIN: Final = "<!-- figures: python -m bench.cost --write docs/cost.md -->"
 END: Final = "<!-- end of figures -->"
 
-LOOKS: Final = ((15, 900), (60, 900), (300, 900), (900, 1800), (600, 3600))
+LOOKS: Final = ((900, 1800), (15, 900), (60, 900), (300, 900), (600, 3600))
 """How often an Edge looks for a newer Bundle (`control.bundle_seconds`), and how long one is good for
 (`Limits.bundle_seconds`), in seconds; the defaults first. At half its life a Bundle is asked for anew."""
 
@@ -145,8 +145,8 @@ def _scale(flows: Flows) -> Iterator[str]:
     idle = idle_month(flows, *LOOKS[0]).dollars * EDGES
     yield (
         f"${held.dollars * REQUESTS_A_DAY * 30.4:,.0f} a month for the writes, ${idle:,.0f} for the Edges with the "
-        f"default of {LOOKS[0][0]} s, ${idle_month(flows, *LOOKS[3]).dollars * EDGES:,.0f} with {LOOKS[3][0]} s and a "
-        f"Bundle of {LOOKS[3][1]} s. A peak is taken as {PEAK} times the average: {rate:.0f} writes/s."
+        f"default of {LOOKS[0][0]} s, ${idle_month(flows, *LOOKS[1]).dollars * EDGES:,.0f} with {LOOKS[1][0]} s and a "
+        f"Bundle of {LOOKS[1][1]} s. A peak is taken as {PEAK} times the average: {rate:.0f} writes/s."
     )
     yield ""
     yield "| quota | default | needed at peak | | how to raise it |"

@@ -49,7 +49,10 @@ class ControlSection:
     connect_seconds: int = setting("Longest wait for a connection, TLS included.", 5, low=1, high=60)
     call_seconds: int = setting("Longest wait for an answer, long polls aside.", 15, low=1, high=120)
     upload_seconds: int = setting("Longest wait for one upload of a Segment or a long Command.", 300, low=1, high=3600)
-    bundle_seconds: int = setting("Seconds between looks for a newer Bundle.", 15, low=1, high=3600)
+    bundle_seconds: int = setting(
+        "Seconds between looks for a newer Bundle; 0: as the control plane asks (15 on one machine, 900 on AWS).",
+        0, high=3600,
+    )  # fmt: skip
     look_seconds: int = setting(
         "Seconds between looks at each open Request, should a wake-up be lost.", 15, low=1, high=300
     )

@@ -53,7 +53,8 @@ class Issuer(Message, frozen=True, kw_only=True):
 class Bundle(Message, frozen=True, kw_only=True):
     """All that an Edge knows of the world.
 
-    Times are seconds since the epoch by the control plane's clock. `keys` is the signed key list: verification keys
+    Times are seconds since the epoch by the control plane's clock. `refresh_seconds` is how often an Edge is asked to
+    look for a newer one; 0: as it likes. `keys` is the signed key list: verification keys
     for approvals and seals by `PublicKey.to_json`, old ones included. `wrapping_key` is DER of the RSA public key to
     which session data keys are wrapped, in base64, with its id.
     """
@@ -62,6 +63,7 @@ class Bundle(Message, frozen=True, kw_only=True):
     revision: Count
     issued_at: Count
     not_after: Count
+    refresh_seconds: Count = 0
     targets: list[Id]
     policies: str
     policy_revision: Count

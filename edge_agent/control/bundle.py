@@ -31,6 +31,9 @@ from twokeys.policy import Policies
 from twokeys.signature import PublicKey
 
 BUNDLE_FILE: Final = "bundle.json"
+DEFAULT_LOOK_SECONDS: Final = 15.0
+"""How often a newer Bundle is looked for when neither owner nor Bundle says, and while pulling fails."""
+
 SAVE_TIME_SECONDS: Final = 60
 """How often the time is saved, so that a restart without the control plane knows at least that."""
 
@@ -129,8 +132,8 @@ class BundleKeeper:
         self._enter(known)
         return True
 
-    async def run(self, client: PullsBundles, seconds: float) -> None:
-        """Pull now, at intervals, and whenever `soon` was called; for ever."""
+    async def run(self, client: PullsBundles, seconds: float = 0) -> None:
+        """Pull now, at intervals, and whenever `soon` was called; for ever. With 0 as often as the Bundle asks for."""
         saved = self._clock.now()
         while True:
             self._soon.clear()
@@ -144,7 +147,20 @@ class BundleKeeper:
                 self._note(error)
             with contextlib.suppress(TimeoutError):
                 # Jitter, so that a fleet does not come back all at once.
-                await asyncio.wait_for(self._soon.wait(), seconds * random.uniform(0.8, 1.2))  # noqa: S311
+                await asyncio.wait_for(
+                    self._soon.wait(),
+                    (seconds or self._interval()) * random.uniform(0.8, 1.2),  # noqa: S311
+                )
+
+    def _interval(self) -> float:
+        """As the Bundle asks, but in time for the next one before this one ends; often while there is none, or trouble.
+
+        Trouble is worth the more frequent look: writes are denied once the Bundle is over.
+        """
+        if self.known is None or self.trouble or not self.known.bundle.refresh_seconds:
+            return DEFAULT_LOOK_SECONDS
+        life = self.known.bundle.not_after - self.known.bundle.issued_at
+        return max(1.0, min(self.known.bundle.refresh_seconds, life / 2))
 
     def soon(self, revision: int) -> None:
         """The control plane mentioned this revision: pull when it is news."""

@@ -46,6 +46,7 @@ class Bundles:
             revision=revision,
             issued_at=now,
             not_after=now + self._limits.bundle_seconds,
+            refresh_seconds=self._limits.bundle_refresh_seconds,
             targets=edge.targets,
             policies=policy.text,
             policy_revision=policy.revision,

@@ -15,6 +15,7 @@ class Limits:
         spend_seconds: How long a spent Request waits for its result before it is in doubt.
         edit_seconds: For how long whoever edited the rules may not decide under them.
         bundle_seconds: How long a Bundle is good for.
+        bundle_refresh_seconds: How often Edges are asked to look for a newer one, where their owner says nothing.
         token_seconds: How long an enrolment token can be used.
         max_unfinished_per_edge: Requests of one Edge that are not over.
         max_open_proposals: Policy changes that wait for a decision.
@@ -25,6 +26,7 @@ class Limits:
     spend_seconds: int = 600
     edit_seconds: int = 24 * 3600
     bundle_seconds: int = 900
+    bundle_refresh_seconds: int = 15
     token_seconds: int = 24 * 3600
     max_unfinished_per_edge: int = 10_000
     max_open_proposals: int = 100

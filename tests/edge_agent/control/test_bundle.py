@@ -184,6 +184,25 @@ def test_the_loop_pulls_again_when_told_and_survives_outages(tmp_path: Path) -> 
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(
+    ("refresh", "life", "expected"), [(0, 600, 15.0), (900, 1800, 900.0), (900, 600, 300.0), (1, 1, 1.0), (7, 600, 7.0)]
+)
+def test_it_looks_as_often_as_the_bundle_asks_and_in_time(
+    tmp_path: Path, refresh: int, life: int, expected: float
+) -> None:
+    async def play() -> None:
+        async with edge_with(tmp_path) as edge:
+            edge.fake.bundle = signed(bundle(refresh_seconds=refresh, not_after=NOW // 1000 + life))
+            keeper = BundleKeeper(edge.folder, edge.clock, STALE)
+            assert keeper._interval() == 15.0, "there is none yet"
+            await keeper.pull(edge.client)
+            assert keeper._interval() == expected
+            keeper.trouble = "It can't be reached."
+            assert keeper._interval() == 15.0
+
+    asyncio.run(play())
+
+
 def test_a_forged_bundle_is_told_once_and_an_outage_is_not(tmp_path: Path) -> None:
     async def play() -> None:
         async with edge_with(tmp_path) as edge:

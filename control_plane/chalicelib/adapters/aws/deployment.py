@@ -47,6 +47,9 @@ from .settings import Settings, read_settings
 from .table import Table
 from .timers import Timers
 
+LIMITS: Final = Limits(bundle_seconds=1800, bundle_refresh_seconds=900)
+"""Each look of an idle Edge is a paid call here: docs/cost.md says what more of them cost, SECURITY what fewer mean."""
+
 RECONCILE_SECONDS: Final = 20.0
 """After which a run of the reconciler leaves the rest to the next one; the function has 29 s."""
 
@@ -73,7 +76,7 @@ def build_app(environment: Mapping[str, str]) -> Chalice:
 
 def deploy(settings: Settings, clients: Clients, clock: Clock, limits: Limits | None = None) -> Deployment:
     """Wire everything. Tests give their own clients and clock."""
-    return _Wiring(settings, clients, clock).deployment(limits or Limits())
+    return _Wiring(settings, clients, clock).deployment(limits or LIMITS)
 
 
 def open_ports(settings: Settings, clients: Clients, clock: Clock) -> Ports:
