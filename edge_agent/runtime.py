@@ -182,7 +182,7 @@ def build(config: EdgeConfig) -> Edge:
                            Deadlines(call=config.control.call_seconds))  # fmt: skip
     polls = QueuePolls(client, lambda access: SqsQueue(http, access), time.monotonic)
     waker = Waker(polls, config.control.look_seconds, keeper.soon)
-    liaison = Liaison(client, waker, http, config.control.upload_seconds)
+    liaison = Liaison(client, waker, http, config.control.upload_seconds, keeper.doubted)
     uploader = Uploader(journal, client, http, lambda: keeper.keys, config.recorder, config.control.upload_seconds,
                         clock.now, alarm)  # fmt: skip
     doors = {section.target: _door(section, config.limits) for section in config.postgres}
@@ -266,6 +266,7 @@ def _listener_parts(edge: Edge, section: PostgresSection, classifier: SqlClassif
         lambda: edge.clock.now() // 1000,
         edge.gate,
         surroundings,
+        edge.keeper.doubted,
     )
 
 

@@ -34,6 +34,9 @@ BUNDLE_FILE: Final = "bundle.json"
 DEFAULT_LOOK_SECONDS: Final = 15.0
 """How often a newer Bundle is looked for when neither owner nor Bundle says, and while pulling fails."""
 
+DOUBT_SECONDS: Final = 10
+"""How often a doubt makes the Edge look."""
+
 SAVE_TIME_SECONDS: Final = 60
 """How often the time is saved, so that a restart without the control plane knows at least that."""
 
@@ -99,6 +102,7 @@ class BundleKeeper:
         self._changed, self._alarm = changed, alarm
         self._alarmed = ""
         self._soon = asyncio.Event()
+        self._doubted_at = -DOUBT_SECONDS * 1000
         self.known: Known | None = None
         self.trouble = ""
         """Why the last pull failed, in words; empty when it didn't."""
@@ -161,6 +165,17 @@ class BundleKeeper:
             return DEFAULT_LOOK_SECONDS
         life = self.known.bundle.not_after - self.known.bundle.issued_at
         return max(1.0, min(self.known.bundle.refresh_seconds, life / 2))
+
+    def doubted(self) -> None:
+        """Something suggests that there is a newer Bundle: look now, unless that was done just now.
+
+        A caller who can't sign in and a Request refused under other rules suggest it; strangers can do the first as
+        often as they like.
+        """
+        now = self._clock.now()
+        if now - self._doubted_at >= DOUBT_SECONDS * 1000:
+            self._doubted_at = now
+            self._soon.set()
 
     def soon(self, revision: int) -> None:
         """The control plane mentioned this revision: pull when it is news."""

@@ -44,10 +44,31 @@ class PutsBytes(Protocol):
         """Upload once; False when something is there already."""
 
 
+OTHER_RULES: Final = frozenset(("stale_bundle", "policy_denied", "unknown_caller", "no_sponsor"))
+"""Refusals of a Request that our own Bundle would have made itself, were it the one in force."""
+
+
 class Liaison:
     """Implements `edge_agent.attend.Control`. `run` is one task for the Edge's life."""
 
-    def __init__(self, client: ControlClient, waker: Waker, uploads: PutsBytes, upload_seconds: float) -> None:
+    def __init__(
+        self,
+        client: ControlClient,
+        waker: Waker,
+        uploads: PutsBytes,
+        upload_seconds: float,
+        doubted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Build.
+
+        Args:
+            client: Of the control plane.
+            waker: Wakes who waits.
+            uploads: Stores long Commands.
+            upload_seconds: Longest time for one.
+            doubted: Told when a Request was refused as if our Bundle were an older one.
+        """
+        self._doubted = doubted
         self._client, self._waker, self._uploads, self._upload_seconds = client, waker, uploads, upload_seconds
         self._reports: dict[str, ResultReport] = {}
         self._withdrawals: dict[str, WithdrawRequest] = {}
@@ -60,8 +81,10 @@ class Liaison:
         self._waker.watch(request.id)
         try:
             return self._heard(await self._client.open(request))
-        except BaseException:
+        except BaseException as error:
             self._waker.unwatch(request.id)
+            if isinstance(error, TwokeysError) and error.code in OTHER_RULES:
+                self._doubted()
             raise
 
     async def look(self, request_id: str) -> RequestStatus:

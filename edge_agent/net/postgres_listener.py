@@ -62,6 +62,7 @@ class ListenerParts:
         now: Seconds since the epoch, by the estimate of the control plane's clock.
         gate: The one door.
         surroundings: Builds what sessions share, given how to cancel at the server.
+        doubted: Told of each failed sign-in: the caller may be newer than our Bundle.
     """
 
     door: Door
@@ -73,6 +74,7 @@ class ListenerParts:
     now: Callable[[], int]
     gate: Gate
     surroundings: Callable[[Cancelling], Surroundings]
+    doubted: Callable[[], None] = lambda: None
 
 
 Registration: TypeAlias = tuple[str, Caller | None]
@@ -193,6 +195,7 @@ class Listener:
         return None
 
     def _record_failure(self, code: str, user: str, peer: str) -> None:
+        self._parts.doubted()
         untold = self._knocks.take(code)
         if untold is None:
             return

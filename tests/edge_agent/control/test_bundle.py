@@ -203,6 +203,26 @@ def test_it_looks_as_often_as_the_bundle_asks_and_in_time(
     asyncio.run(play())
 
 
+def test_a_doubt_makes_it_look_at_once_and_at_a_limited_rate(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with edge_with(tmp_path) as edge:
+            got: asyncio.Queue[int] = asyncio.Queue()
+            keeper = BundleKeeper(edge.folder, edge.clock, STALE, lambda known: got.put_nowait(known.bundle.revision))
+            task = asyncio.create_task(keeper.run(edge.client, 3600))
+            assert await asyncio.wait_for(got.get(), 5) == 5
+            edge.fake.bundle = signed(bundle(revision=6))
+            keeper.doubted()
+            assert await asyncio.wait_for(got.get(), 5) == 6
+            calls = len(edge.fake.calls)
+            for _ in range(100):
+                keeper.doubted()
+            await asyncio.sleep(0.05)
+            assert len(edge.fake.calls) == calls
+            task.cancel()
+
+    asyncio.run(play())
+
+
 def test_a_forged_bundle_is_told_once_and_an_outage_is_not(tmp_path: Path) -> None:
     async def play() -> None:
         async with edge_with(tmp_path) as edge:
