@@ -29,7 +29,7 @@ COMMANDS = {
     "policy": Lazy("twokeys_cli.policy", "policy", "Show the policy, propose a change, approve one."),
     "credential": Lazy("twokeys_cli.credential", "credential", "Mint a caller's credential for a target."),
     "audit": Lazy("twokeys_cli.audit", "audit", "Query, show and verify what was recorded."),
-    "edge": Lazy("twokeys_cli.edge", "edge", "Explain an Edge's configuration."),
+    "edge": Lazy("twokeys_cli.edge", "edge", "Enrol, list and revoke Edges; explain their configuration."),
 }
 """All sub-commands, in the order in which the help lists them."""
 

@@ -33,7 +33,7 @@ from .ports.wake_access import WakeAccess
 from .ports.waker import Waker
 from .ports.workflow import Workflow
 from .ports.wrapping import Wrapping
-from .routes import audit, discovery, edges, health, people, policies, requests, wake_access
+from .routes import audit, discovery, edge_list, edges, health, people, policies, requests, wake_access
 from .services.alarms import Alarms
 from .services.bodies import Bodies
 from .services.bundles import Bundles
@@ -52,6 +52,7 @@ from .services.policy_facts import CurrentPolicy
 from .services.requests import EdgeRequests
 from .services.requests import Ports as RequestPorts
 from .services.results import Results
+from .services.revocation import Revocation
 from .services.seals import Seals
 from .services.spend import Spends
 from .services.timeouts import Timeouts
@@ -90,6 +91,7 @@ class Services:
     facts: RequestFacts
     edge_auth: EdgeAuth
     enrolment: Enrolment
+    revocation: Revocation
     bundles: Bundles
     policies: PolicyChanges
     registry: Registry
@@ -116,6 +118,7 @@ def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -
         facts=RequestFacts(ports.requests, ports.blobs, ports.records, eligibility, ports.clock),
         edge_auth=EdgeAuth(ports.edges, ports.clock, alarms),
         enrolment=Enrolment(ports.edges, ports.signer, ports.clock, alarms, limits),
+        revocation=Revocation(ports.edges, ports.requests, ports.workflow, ports.wake_access),
         bundles=Bundles(ports.edges, ports.people, ports.policies, ports.signer, ports.wrapping, ports.clock, limits),
         policies=PolicyChanges(ports.policies, ports.clock, limits),
         registry=Registry(ports.people),
@@ -140,6 +143,7 @@ def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *,
     auth, who = wired.edge_auth, PeopleAuth(issuer, ports.people, ports.clock)
     for routes in (
         edges.blueprint(auth, who, wired.enrolment, wired.bundles, ports.waker, ports.recordings),
+        edge_list.blueprint(who, wired.revocation),
         wake_access.blueprint(auth, ports.wake_access, ports.clock),
         requests.edge_blueprint(auth, wired.requests, wired.spends, wired.results),
         requests.people_blueprint(who, wired.facts, wired.decisions, wired.results),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
@@ -96,3 +97,18 @@ def test_a_new_credential_replaces_the_old_one(own: Deployment) -> None:
             break
         assert time.monotonic() < end
         select.select([], [], [], 0.2)
+
+
+def test_an_edge_is_listed_and_revoked_for_good(own: Deployment) -> None:
+    assert "edge-1" in as_person(own, "rob", "edge", "list").stdout
+    caller = WaitingCaller(own.dsn, "UPDATE shop.orders SET status = 'paid' WHERE id = 44")
+    request = own.one_pending()
+    assert as_person(own, "rob", "edge", "revoke", "edge-1", "--reason", "lost", "--yes").returncode != 0
+    done = as_person(own, "ann", "edge", "revoke", "edge-1", "--reason", "its host was lost", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert own.state(request["id"]) == "withdrawn"
+    assert own.vote("rob", request, approve=True).status == 409
+    assert caller.done(60).error is not None
+    assert json.loads(as_person(own, "rob", "edge", "list", "--format", "json").stdout) == []
+    assert as_person(own, "ann", "edge", "token", "edge-1", "sample-db").returncode != 0
+    assert as_person(own, "ann", "edge", "token", "edge-2", "sample-db").returncode == 0

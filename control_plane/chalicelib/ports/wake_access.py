@@ -31,3 +31,10 @@ class WakeAccess(Protocol):
         Raises:
             Unavailable: when they can't be had now; the Edge polls us then.
         """
+
+    def forget(self, edge_id: str) -> None:
+        """This Edge was revoked: its queue goes, with what it could still read by credentials it has. Idempotent.
+
+        Raises:
+            Unavailable: when it can't be removed now.
+        """

@@ -50,6 +50,9 @@ class StsWakeAccess:
             expires_at=int(answer["Expiration"].timestamp() * 1000),
         )
 
+    def forget(self, edge_id: str) -> None:
+        self._queues.remove(edge_id)
+
     def session_policy(self, edge_id: str) -> dict[str, Any]:
         """What the session may do: the role's permissions *and* this, which names one queue."""
         return {
