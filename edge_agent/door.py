@@ -34,10 +34,11 @@ class SessionDoor:
     """Implements `edge_agent.protocols.postgres.door.Door` for one caller at one target."""
 
     def __init__(
-        self, gate: Gate, classifier: SqlClassifier, caller: Caller, target: str, search_path: tuple[str, ...]
+        self, gate: Gate, classifier: SqlClassifier, caller: Caller, target: str, search_path: str, role: str
     ) -> None:
+        """Open it; `search_path` is the setting of the session's start, `role` the Edge's own at the server."""
         self._gate, self._classifier, self._caller, self._target = gate, classifier, caller, target
-        self._search_path = search_path
+        self._role, self._search_path = role, schemas_of(search_path, role)
         self._known: OrderedDict[tuple[QueryProtocol, bytes], _Known] = OrderedDict()
         self._generation = gate.generation
 
@@ -57,6 +58,13 @@ class SessionDoor:
     def admit(self, judgement: Judgement) -> Pass:
         """Build the Pass of an allowed text. Raises Refused when policy has moved meanwhile."""
         return self._gate.admit(judgement.decision)
+
+    def confirm(self, search_path: str) -> bool:
+        """See Door. Where names prove nothing already, they mean what judgements took them for: anything."""
+        if not self._search_path or schemas_of(search_path, self._role) == self._search_path:
+            return True
+        self.distrust_names()
+        return False
 
     def distrust_names(self) -> None:
         """Something ran that may have moved the search path: unqualified names prove nothing from here on."""

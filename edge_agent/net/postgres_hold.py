@@ -61,7 +61,12 @@ class WaitingCommand:
         answer = self._answer
         if answer is None or answer.done():
             return
-        if isinstance(effect, events.NotPrepared):
+        if isinstance(effect, events.NotPrepared) and not effect.sqlstate:
+            advice = "Send it again, with schemas: without, people are asked about it as about anything unknown."
+            answer.set_exception(
+                Refused(effect.reason, not_done="The command was not run.", advice=advice, code="names_moved")
+            )
+        elif isinstance(effect, events.NotPrepared):
             answer.set_exception(
                 Refused(
                     f"The server refused what the hold needs ({effect.sqlstate}: {effect.reason}).",

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from edge_agent.classify.cache import SqlClassifier
 from edge_agent.config import LimitsSection
-from edge_agent.door import SessionDoor, schemas_of
+from edge_agent.door import SessionDoor
 from edge_agent.gate import Gate
 from edge_agent.net.knocks import Knocks
 from edge_agent.net.postgres_relay import Cancelling, Relay, Surroundings
@@ -237,8 +237,7 @@ class Listener:
             return
         records = SessionRecords(parts.journal, key, facts)
         door = SessionDoor(
-            parts.gate, parts.classifier, facts.caller, facts.target,
-            schemas_of(section.search_path, section.upstream_user),
+            parts.gate, parts.classifier, facts.caller, facts.target, section.search_path, section.upstream_user,
         )  # fmt: skip
         session = Session(
             door,

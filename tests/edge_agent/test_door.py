@@ -22,7 +22,7 @@ def opened(policies: str = STARTER_TEXT, *, sponsor: str = "ann") -> tuple[Gate,
     gate.stand(Standing())
     gate.enter(World("edge-1", 1, Policies(policies, 1), {}))
     caller = Caller("agent-7", CallerKind.MACHINE, sponsor)
-    return gate, SessionDoor(gate, SqlClassifier(), caller, "sample-db", ("shop",))
+    return gate, SessionDoor(gate, SqlClassifier(), caller, "sample-db", "shop", "edge")
 
 
 def test_a_repeated_text_is_judged_once() -> None:

@@ -181,6 +181,8 @@ class Core:
             raise Broken("The server's transaction is not what it should be.", alarm=True)
         if not self.link.read_only_default:
             raise Broken("The server reports that new transactions may write.", alarm=True)
+        if self.link.search_path is not None:
+            self.door.confirm(self.link.search_path.decode("utf-8", "replace"))
         if status == IDLE and not self.grouped:
             self.portals.clear()
 

@@ -69,6 +69,12 @@ class Door(Protocol):
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
         """Judge a text under the policies in force now."""
 
+    def confirm(self, search_path: str) -> bool:
+        """Whether unqualified names mean what judgements took them for, by the server's word.
+
+        When not, code of users has moved the search_path behind our back: from here on they prove nothing.
+        """
+
     def admit(self, judgement: Judgement) -> Pass:
         """Build the Pass of an allowed text, for one forward. Raises Refused when policy has moved meanwhile."""
 

@@ -77,7 +77,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class NotPrepared:
-    """The server refused `fingerprint` or `prepare`; nothing was run."""
+    """The server refused `fingerprint` or `prepare`, or (no SQLSTATE) we do; nothing was run."""
 
     ticket: int
     sqlstate: str

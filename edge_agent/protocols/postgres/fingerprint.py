@@ -7,6 +7,7 @@ put another function or operator in its place.
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 SETTINGS: Final = (
@@ -60,6 +61,15 @@ def _expression() -> str:
 
 FINGERPRINT_SQL: Final = f"SELECT {_expression()}".encode()
 """One row, one text column: JSON with sorted keys (jsonb). Runs read-only."""
+
+
+def search_path_of(answer: str) -> str:
+    """The search_path in an answer to the fingerprint's question; empty when there is none to be read."""
+    try:
+        return str(json.loads(answer)["settings"]["search_path"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
 
 XID_SQL: Final = f"SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {_expression()}".encode()
 """The transaction's id, which this assigns, and the fingerprint."""

@@ -51,6 +51,8 @@ class Link:
         """We ourselves have the read-only default off."""
         self.read_only_default = True
         """By the server's report."""
+        self.search_path: bytes | None = None
+        """By the server's report, once it changes; PostgreSQL 18 reports it."""
         self.application_name = application_name
         self.last_error: dict[str, bytes] = {}
         """Fields of the last error, whoever saw it."""
@@ -248,4 +250,6 @@ class Link:
             raise Broken(f"The server reports {name.decode()}={value[:40].decode('utf-8', 'replace')}.", alarm=True)
         if name == b"application_name":
             self.application_name = value
+        elif name == b"search_path":
+            self.search_path = value
         return True

@@ -8,6 +8,7 @@ Where it runs, `places` says.
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Final
 
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
@@ -40,6 +41,7 @@ from edge_agent.protocols.postgres.events import (
     Withdrawn,
 )
 from edge_agent.protocols.postgres.expect import Answer, Expected
+from edge_agent.protocols.postgres.fingerprint import search_path_of
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
@@ -49,6 +51,8 @@ from edge_agent.protocols.postgres.type_names import read_types
 from twokeys.decision import Outcome as Decided
 from twokeys.digest import sha256
 from twokeys.errors import InvalidInput
+
+_MOVED: Final = b"The session's search_path was moved by what ran in it: names without a schema mean something else."
 
 
 def write_step(core: Core, job: Job) -> Step:
@@ -210,7 +214,15 @@ def _ask_read_only(core: Core, question: bytes) -> Generator[Want, Order | None,
 
 def _ask_fingerprint(core: Core) -> Generator[Want, Order | None, str | None]:
     row = yield from _ask_read_only(core, core.hidden.fingerprint)
-    return None if row is None else sha256(row[0].encode())
+    return None if row is None else _meaning(core, row[0])
+
+
+def _meaning(core: Core, answer: str) -> str | None:
+    """The fingerprint; None when names no longer mean what the Command was judged by (attack W6)."""
+    if core.door.confirm(search_path_of(answer)):
+        return sha256(answer.encode())
+    core.link.last_error = {"C": b"", "M": _MOVED}
+    return None
 
 
 def _tell_fingerprint(core: Core, ticket: int) -> Step:
@@ -243,7 +255,10 @@ def _prepare(
         if core.own == [] and core.link.status == IDLE:
             core.own = None
         return None
-    return (row[0], sha256(row[1].encode())) if ask_xid else ("", "")
+    if not ask_xid:
+        return "", ""
+    meaning = _meaning(core, row[1])
+    return None if meaning is None else (row[0], meaning)
 
 
 def _unprepare(core: Core, *, began: bool) -> Step:

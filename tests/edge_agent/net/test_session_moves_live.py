@@ -27,7 +27,10 @@ CREATE OR REPLACE FUNCTION shop.late_write() RETURNS trigger LANGUAGE plpgsql SE
   $$ BEGIN UPDATE shop.orders SET total = 2 WHERE id = 190; RETURN NULL; END $$;
 GRANT TEMPORARY ON DATABASE sample TO PUBLIC;
 CREATE SCHEMA IF NOT EXISTS evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
-CREATE OR REPLACE VIEW evil.orders AS SELECT 'evil'::text AS id; GRANT SELECT ON evil.orders TO PUBLIC;
+CREATE TABLE IF NOT EXISTS evil.orders AS SELECT 190 AS id, 1 AS total; GRANT ALL ON evil.orders TO PUBLIC;
+CREATE OR REPLACE FUNCTION shop.mover() RETURNS text LANGUAGE sql AS
+  $$ SELECT set_config('search_path', 'evil, shop', false) $$;
+CREATE OR REPLACE VIEW shop.moving AS SELECT shop.mover() AS m; GRANT SELECT ON shop.moving TO PUBLIC;
 """
 TEMPORARY = [
     "CREATE TEMP TABLE scratch (a int)",
@@ -131,3 +134,35 @@ def test_w6_a_read_pipelined_behind_a_search_path_is_asked_for(edge: InProcessEd
     raw.until(b"Z")
     raw.close()
     assert len(edge.control.opened) == 2
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_w6_a_path_moved_behind_our_back_is_found_before_people_are_asked(
+    edge: InProcessEdge, in_transaction: bool
+) -> None:
+    """PostgreSQL 18 reports it: then the write is asked about as unknown. Before, the Edge asks, and refuses once."""
+    with psycopg.connect(edge.dsn, autocommit=not in_transaction) as caller:
+        assert caller.execute("SELECT m FROM moving").fetchone() == ("evil, shop",)
+        if edge.postgres.major < 18:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="search_path was moved"):
+                caller.execute("UPDATE orders SET total = 2 WHERE id = 190")
+            assert not edge.control.opened
+            caller.rollback()
+            caller.execute("SELECT m FROM shop.moving")
+        edge.control.verdict = "denied"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="denied"):
+            caller.execute("UPDATE orders SET total = 2 WHERE id = 190")
+    (opened,) = edge.control.opened
+    assert not opened.certain
+    assert edge.postgres.admin("SELECT total FROM evil.orders WHERE id = 190").strip() == "1"
+
+
+def test_w6_a_path_that_the_server_reports_moves_what_reads_mean(tmp_path: Path, postgres: RealPostgres) -> None:
+    postgres.admin(LATE)
+    with edge_in_process(tmp_path, postgres) as edge, psycopg.connect(edge.dsn, autocommit=True) as caller:
+        caller.execute("SELECT m FROM moving")
+        edge.control.verdict = "denied"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="denied"):
+            caller.execute("SELECT id FROM orders")
+        assert caller.execute("SELECT count(*) FROM shop.orders").fetchone() is not None
+    postgres.admin("REVOKE TEMPORARY ON DATABASE sample FROM PUBLIC; DROP SCHEMA evil CASCADE")

@@ -35,6 +35,9 @@ class TestDoor:
         verdict = classify_sql(text, ("shop", "public"))
         return Judgement(verdict, self.gate.decide(CALLER, "sample-db", verdict.classification, protocol.value))
 
+    def confirm(self, search_path: str) -> bool:
+        return True
+
     def admit(self, judgement: Judgement) -> Pass:
         return self.gate.admit(judgement.decision)
 
