@@ -24,6 +24,10 @@ MAX_BUNDLE_BYTES = 8 * 1024 * 1024
 """Longest Bundle an Edge reads."""
 
 
+Prefix = Annotated[str, msgspec.Meta(pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9._@-]{0,30}\+)?\Z")]
+"""What stands before an issuer's subjects. Its only ``+`` ends it, so that no prefix can begin another one."""
+
+
 class CallerEntry(Message, frozen=True, kw_only=True):
     """A registered caller: kind, sponsor and our groups."""
 
@@ -42,12 +46,19 @@ class Verifier(Message, frozen=True, kw_only=True):
 
 
 class Issuer(Message, frozen=True, kw_only=True):
-    """An OpenID Connect issuer whose tokens callers may use, with its keys (RFC 7517)."""
+    """An OpenID Connect issuer whose tokens callers may use, with its keys (RFC 7517); see `twokeys.issuer`.
+
+    `subject_prefix` comes before a token's `sub` and its groups; without one, `bare_subjects` must say that its
+    subjects are caller ids as they are. `require_nbf`: a token without `nbf` is refused.
+    """
 
     issuer: Annotated[str, msgspec.Meta(max_length=512)]
     jwks: dict[str, Any]
     sponsor_claim: Short = ""
     groups_claim: Short = ""
+    subject_prefix: Prefix = ""
+    bare_subjects: bool = False
+    require_nbf: bool = True
 
 
 class Bundle(Message, frozen=True, kw_only=True):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from twokeys.bundle import Issuer
 from twokeys.caller import Caller, CallerKind
 from twokeys.decision import Decision, Outcome
 from twokeys.digest import from_base64, sha256
 from twokeys.effect import Classification
 from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError
+from twokeys.issuer import issuer_of
 from twokeys.messages import MAX_EXCERPT_BYTES, OpenItem, OpenList, OpenRequest, RequestStatus, WithdrawRequest, encode
 from twokeys.record import RecordType
 from twokeys.request import FINAL, Event, State
@@ -134,13 +136,8 @@ class EdgeRequests:
             entry = people.person_of(message.caller)
             if entry is not None:
                 caller = Caller(message.caller, CallerKind.PERSON, groups=entry.person.groups)
-            elif people.issuers():
-                groups = tuple(sorted(set(message.groups)))
-                caller = Caller(message.caller, CallerKind.MACHINE, message.sponsor, groups)
             else:
-                raise Refused(f"The caller {message.caller} is not registered.",
-                              not_done="The request was not opened.", advice="Ask an owner to register it.",
-                              code="unknown_caller")  # fmt: skip
+                caller = _vouched_for(message, people.issuers())
         sponsor = people.person_of(caller.sponsor) if caller.sponsor else None
         if caller.kind is CallerKind.MACHINE and sponsor is None:
             raise Refused(f"Nobody answers for {caller.id}: it has no sponsor who is a registered person.",
@@ -212,3 +209,19 @@ def not_found() -> InvalidInput:
     """There is none, or none for whoever asks: both look alike."""
     return InvalidInput("There is no such request.", not_done="Nothing was shown.", advice="Look for it in the list.",
                         code="not_found")  # fmt: skip
+
+
+def _vouched_for(message: OpenRequest, issuers: list[Issuer]) -> Caller:
+    """A caller whom we do not know, by what its issuer may say of it. Raises Refused."""
+    issuer = issuer_of(message.caller, issuers)
+    if issuer is None:
+        raise Refused(f"The caller {message.caller} is not registered.",
+                      not_done="The request was not opened.", advice="Ask an owner to register it.",
+                      code="unknown_caller")  # fmt: skip
+    prefix = issuer.subject_prefix
+    unasked = (message.sponsor and not issuer.sponsor_claim) or (message.groups and not issuer.groups_claim)
+    if unasked or not all(group.startswith(prefix) for group in message.groups):
+        raise Refused(f"The issuer of {message.caller} is not trusted to say that of it.",
+                      not_done="The request was not opened.", advice="Sign in anew.",
+                      code="issuer_overreach")  # fmt: skip
+    return Caller(message.caller, CallerKind.MACHINE, message.sponsor, tuple(sorted(set(message.groups))))

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.messages import CancelRequest
-from edge_agent.protocols.postgres.oidc_password import IssuerKeys
 from edge_agent.protocols.postgres.scram import MIN_MOCK_SECRET_BYTES
 from twokeys.caller import Caller
 from twokeys.errors import InvalidInput
+from twokeys.issuer_keys import IssuerKeys
 from twokeys.verifier import ScramVerifier
 
 

@@ -95,17 +95,41 @@ def test_a_machine_whose_sponsor_is_nobody_is_refused(a_world: World) -> None:
 
 
 def test_a_stranger_of_a_trusted_issuer_needs_a_registered_sponsor(a_world: World) -> None:
-    issuer = Issuer(issuer="https://issuer.example", jwks={"keys": []})
-    with a_world.deployment.store.database.write() as connection:
-        connection.execute("INSERT INTO issuers VALUES (?, ?)", (issuer.issuer, msgspec.json.encode(issuer)))
+    _trust(a_world, sponsor_claim="sponsor")
     with pytest.raises(Refused, match="Nobody answers"):
-        a_world.open(caller="ci-deploy", sponsor="mallory")
+        a_world.open(caller="ci+deploy", sponsor="mallory")
     with pytest.raises(Refused):
-        a_world.open(caller="ci-deploy", sponsor="")
-    caller = Caller("ci-deploy", CallerKind.MACHINE, "rob")
-    opened = a_world.open(caller="ci-deploy", sponsor="rob", caller_kind="person", decided_as=caller)
+        a_world.open(caller="ci+deploy", sponsor="")
+    caller = Caller("ci+deploy", CallerKind.MACHINE, "rob")
+    opened = a_world.open(caller="ci+deploy", sponsor="rob", caller_kind="person", decided_as=caller)
     assert a_world.stored(opened.id).asked.opened.caller_kind == caller.kind.value
     assert "rob" in a_world.stored(opened.id).asked.excluded
+
+
+def test_a7_an_issuer_vouches_for_callers_behind_its_prefix_alone(a_world: World) -> None:
+    _trust(a_world, sponsor_claim="sponsor")
+    for caller in ("deploy", "other+deploy", "cideploy"):
+        with pytest.raises(Refused) as caught:
+            a_world.open(caller=caller, sponsor="rob")
+        assert caught.value.code == "unknown_caller"
+
+
+def test_a7_an_issuer_says_nothing_that_its_owner_did_not_ask_for(a_world: World) -> None:
+    _trust(a_world)
+    for claims in ({"sponsor": "rob"}, {"sponsor": "", "groups": ["ci+staff"]}):
+        with pytest.raises(Refused) as caught:
+            a_world.open(caller="ci+deploy", **claims)
+        assert caught.value.code == "issuer_overreach"
+    _trust(a_world, sponsor_claim="sponsor", groups_claim="groups")
+    with pytest.raises(Refused) as caught:
+        a_world.open(caller="ci+deploy", sponsor="rob", groups=["ci+staff", "reviewers"])
+    assert caught.value.code == "issuer_overreach"
+
+
+def _trust(a_world: World, *, sponsor_claim: str = "", groups_claim: str = "") -> None:
+    issuer = Issuer(issuer="https://issuer.example", jwks={"keys": []}, subject_prefix="ci+",
+                    sponsor_claim=sponsor_claim, groups_claim=groups_claim)  # fmt: skip
+    a_world.ports.people.put_issuer(issuer, "ann", [], note(RecordType.PEOPLE))
 
 
 def test_policy_is_asked_again_and_its_denial_refuses(a_world: World) -> None:

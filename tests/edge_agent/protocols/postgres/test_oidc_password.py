@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from edge_agent.protocols.postgres.oidc_password import LEEWAY_SECONDS, IssuerKeys, verify_token
+from edge_agent.protocols.postgres.oidc_password import LEEWAY_SECONDS, verify_token
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import InvalidInput, Refused
+from twokeys.issuer_keys import IssuerKeys
 
 NOW = 1_790_000_000
 ISSUER = "https://issuer.example"
@@ -88,6 +89,14 @@ def test_a_registered_caller_is_as_registered() -> None:
     assert verify_token(token(), [KEYS], "prod-db", NOW).caller(ann) is ann
 
 
+def test_a7_subject_and_groups_stand_behind_their_issuers_prefix() -> None:
+    keys = IssuerKeys.from_jwks(ISSUER, JWKS, groups_claim="groups", subject_prefix="ci+")
+    identity = verify_token(token(), [keys], "prod-db", NOW)
+    assert (identity.subject, identity.groups) == ("ci+ci-deploy", ("ci+deploy", "ci+staff"))
+    assert refusal(token({"sub": ""}), issuers=(keys,)) == "bad_claims"
+    refusal(token({"sub": "x" * 127}), issuers=(keys,))
+
+
 def test_sponsor_and_groups_are_believed_only_when_configured() -> None:
     identity = verify_token(token(), [IssuerKeys.from_jwks(ISSUER, JWKS)], "prod-db", NOW)
     assert (identity.sponsor, identity.groups) == ("", ())
@@ -137,7 +146,7 @@ def test_the_audience_may_be_a_list_of_one() -> None:
         ({"iss": ISSUER + "/"}, "foreign_issuer"),
         ({"iss": [ISSUER]}, "foreign_issuer"),
         ({"sub": "a b"}, "invalidinput"),
-        ({"sub": ""}, "invalidinput"),
+        ({"sub": ""}, "bad_claims"),
         ({"sub": 7}, "bad_token"),
         ({"twokeys_sponsor": ["ann"]}, "bad_claims"),
         ({"twokeys_sponsor": "a b"}, "invalidinput"),

@@ -15,7 +15,6 @@ from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres import server_messages as server
 from edge_agent.protocols.postgres.framing import Splitter
 from edge_agent.protocols.postgres.messages import GSSENC_REQUEST, PROTOCOL_3_0, CancelRequest
-from edge_agent.protocols.postgres.oidc_password import IssuerKeys
 from edge_agent.protocols.postgres.scram import PLAIN, PLUS, ScramClient
 from edge_agent.protocols.postgres.startup import Startup
 from edge_agent.protocols.postgres.startup_rules import (
@@ -32,6 +31,7 @@ from edge_agent.protocols.postgres.startup_rules import (
 from tests.edge_agent.protocols.postgres.test_oidc_password import JWKS, NOW, token
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import InvalidInput
+from twokeys.issuer_keys import IssuerKeys
 from twokeys.verifier import verifier_of
 
 ANN = Caller("ann", CallerKind.PERSON)
