@@ -345,3 +345,26 @@ _WRITING = [
 def test_a_text_with_a_write_anywhere_is_no_read(texts: list[str]) -> None:
     whole = verdict("\n;\n".join(texts)).classification
     assert whole.effect is max(verdict(text).classification.effect for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "prepared", "cursors", "everything"),
+    [
+        ("DEALLOCATE a", ("a",), (), (False, False)),
+        ('DEALLOCATE PREPARE "A b"; SELECT 1; DEALLOCATE c', ("A b", "c"), (), (False, False)),
+        ("PREPARE a AS SELECT 1", ("a",), (), (False, False)),
+        ("DEALLOCATE " + "x" * 70, ("x" * 63,), (), (False, False)),
+        ("DEALLOCATE ALL", (), (), (True, False)),
+        ("DISCARD ALL", (), (), (True, True)),
+        ("CLOSE ALL", (), (), (False, True)),
+        ("CLOSE c; FETCH 1 FROM d; MOVE e", (), ("c", "d", "e"), (False, False)),
+        ("DECLARE c CURSOR FOR SELECT 1", (), ("c",), (False, False)),
+        ("SELECT 1", (), (), (False, False)),
+    ],
+)
+def test_w3_names_of_statements_and_cursors_are_told(
+    text: str, prepared: tuple[str, ...], cursors: tuple[str, ...], everything: tuple[bool, bool]
+) -> None:
+    found = verdict(text)
+    assert (found.prepared, found.cursors) == (prepared, cursors)
+    assert (found.resets_session, found.closes_cursors) == everything
