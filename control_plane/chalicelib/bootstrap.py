@@ -33,7 +33,7 @@ from .ports.wake_access import WakeAccess
 from .ports.waker import Waker
 from .ports.workflow import Workflow
 from .ports.wrapping import Wrapping
-from .routes import audit, discovery, edge_list, edges, health, people, policies, requests, wake_access
+from .routes import audit, discovery, edge_list, edges, health, issuers, people, policies, requests, wake_access
 from .services.alarms import Alarms
 from .services.bodies import Bodies
 from .services.bundles import Bundles
@@ -43,6 +43,7 @@ from .services.edge_auth import EdgeAuth
 from .services.eligibility import Eligibility
 from .services.enrolment import Enrolment
 from .services.facts import RequestFacts
+from .services.issuers import Issuers
 from .services.limits import Limits
 from .services.own_segments import OwnSegments
 from .services.people import Registry
@@ -95,6 +96,7 @@ class Services:
     bundles: Bundles
     policies: PolicyChanges
     registry: Registry
+    issuers: Issuers
     credentials: Credentials
     seals: Seals
     own_segments: OwnSegments
@@ -122,6 +124,7 @@ def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -
         bundles=Bundles(ports.edges, ports.people, ports.policies, ports.signer, ports.wrapping, ports.clock, limits),
         policies=PolicyChanges(ports.policies, ports.clock, limits),
         registry=Registry(ports.people),
+        issuers=Issuers(ports.people),
         credentials=Credentials(ports.people),
         seals=seals,
         own_segments=OwnSegments(ports.records, ports.recordings, seals),
@@ -149,6 +152,7 @@ def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *,
         requests.people_blueprint(who, wired.facts, wired.decisions, wired.results),
         policies.blueprint(who, wired.policies),
         people.blueprint(who, wired.registry, wired.credentials),
+        issuers.blueprint(who, wired.issuers),
         audit.blueprint(auth, who, wired.seals, wired.bodies),
         health.blueprint(ports.edges),
         discovery.blueprint(issuer),

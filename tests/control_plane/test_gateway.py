@@ -195,6 +195,7 @@ def test_a8_no_route_answers_without_a_credential(site: Http) -> None:
         ("POST", f"/v1/requests/{opened}/votes"), ("POST", f"/v1/requests/{opened}/settlement"),
         ("GET", "/v1/policies"), ("PUT", "/v1/policies"), ("POST", "/v1/policies/x/votes"), ("GET", "/v1/people"),
         ("POST", "/v1/people"), ("POST", "/v1/credentials"), ("POST", "/v1/edges/tokens"),
+        ("GET", "/v1/issuers"), ("PUT", "/v1/issuers"), ("DELETE", "/v1/issuers?issuer=x"),
         ("GET", "/v1/sessions/s/bodies"), ("GET", "/v1/bundle"), ("POST", "/v1/requests"), ("POST", "/v1/poll"),
         ("GET", f"/v1/requests/{opened}/status"), ("POST", f"/v1/requests/{opened}/spend"),
         ("POST", f"/v1/requests/{opened}/withdraw"), ("POST", f"/v1/requests/{opened}/result"),

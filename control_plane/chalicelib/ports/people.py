@@ -24,7 +24,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         editor: Person id.
-        subject: ``group:<name>``, ``person:<id>``, ``policy:<id>`` or ``policy:*``.
+        subject: ``group:<name>``, ``person:<id>``, ``policy:<id>``, ``policy:*`` or ``issuer:<prefix>``.
         at: Milliseconds since the epoch.
     """
 

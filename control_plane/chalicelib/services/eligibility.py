@@ -119,10 +119,13 @@ def _matters(edit: Edit, asked: Asked, text: str) -> bool:
             return name in (asked.opened.caller, asked.opened.sponsor) or name in asked.excluded
         case "policy":
             return name == "*" or name in asked.policies or name in approving_policies(text)
+        case "issuer":
+            # Behind this prefix they could have named anybody; a bare issuer's prefix is empty.
+            return asked.opened.caller.startswith(name)
         case _:
             return True
 
 
 def _words(subject: str) -> str:
     kind, _, name = subject.partition(":")
-    return "the policy" if name == "*" else f"{kind} {name}"
+    return "the policy" if name == "*" else f"{kind} {name}" if name else f"an {kind}"
