@@ -54,6 +54,7 @@ class RecordType(enum.StrEnum):
     CREDENTIAL = "credential"
     ENROLMENT = "enrolment"
     BODY_READ = "body_read"
+    KEY_ERASED = "key_erased"
     BOOTSTRAP = "bootstrap"
     NOTICE_FAILED = "notice_failed"
 

@@ -6,6 +6,7 @@ import click
 
 from twokeys.tables import TABLES
 from twokeys_cli import output
+from twokeys_cli.audit_erase import erase
 from twokeys_cli.audit_query import query, saved
 from twokeys_cli.audit_show import show
 from twokeys_cli.audit_verify import verify
@@ -21,10 +22,11 @@ def audit() -> None:
     twokeys audit query "SELECT * FROM records LIMIT 10"    ask anything
     twokeys audit show SESSION                              replay one session
     twokeys audit verify                                    prove that nothing is missing or changed
+    twokeys audit erase SESSION --reason WHY                make its texts and values unreadable
     """
 
 
-for command in (query, saved, show, verify):
+for command in (query, saved, show, verify, erase):
     audit.add_command(command)
 
 

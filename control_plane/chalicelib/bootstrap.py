@@ -42,6 +42,7 @@ from .services.decisions import Decisions
 from .services.edge_auth import EdgeAuth
 from .services.eligibility import Eligibility
 from .services.enrolment import Enrolment
+from .services.erasing import Erasing
 from .services.facts import RequestFacts
 from .services.issuers import Issuers
 from .services.limits import Limits
@@ -101,6 +102,7 @@ class Services:
     seals: Seals
     own_segments: OwnSegments
     bodies: Bodies
+    erasing: Erasing
 
 
 def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -> Services:
@@ -129,6 +131,7 @@ def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -
         seals=seals,
         own_segments=OwnSegments(ports.records, ports.recordings, seals),
         bodies=Bodies(ports.recordings, ports.session_keys, ports.wrapping, ports.records),
+        erasing=Erasing(ports.session_keys, ports.recordings),
     )
 
 
@@ -153,7 +156,7 @@ def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *,
         policies.blueprint(who, wired.policies),
         people.blueprint(who, wired.registry, wired.credentials),
         issuers.blueprint(who, wired.issuers),
-        audit.blueprint(auth, who, wired.seals, wired.bodies),
+        audit.blueprint(auth, who, wired.seals, wired.bodies, wired.erasing),
         health.blueprint(ports.edges),
         discovery.blueprint(issuer),
         *pages,

@@ -180,7 +180,7 @@ def _a_segment_of_an_edge_is_sealed(running: Running) -> None:
     assert edge is not None
     first, body = genesis("edge-1"), pack_body(1, b"ciphertext")
     one = line(1, {"source": "edge-1", "time": "2026-11-22T23:00:00.000Z", "type": "session_start",
-                   "session": "ses_1"}, sha256(b"ciphertext"))  # fmt: skip
+                   "session": "ses_1", "caller": "agent-7"}, sha256(b"ciphertext"))  # fmt: skip
     name = segment_id("edge-1", 1)
     api.ports.recordings.put("lines", name, pack_lines(one + b"\n"))
     api.ports.recordings.put("bodies", name, body)
@@ -196,7 +196,7 @@ def _a_segment_of_an_edge_is_sealed(running: Running) -> None:
     with suppress(TwokeysError):
         api.services.bodies.page(_person(running, "ann"), "ses_1", "")
     assert "kms:Decrypt" in running.actions("api_handler")
-    api.ports.session_keys.erase("ses_1")
+    api.services.erasing.erase(_person(running, "ann"), "ses_1", "asked for")
 
 
 def _people_sign_in_and_change_the_rules(running: Running) -> None:

@@ -41,7 +41,9 @@ def test_the_table_is_as_the_adr_says() -> None:
 
 def test_the_table_can_be_brought_back_and_not_dropped_by_mistake() -> None:
     table = properties("Table")
-    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {
+        "PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 1,
+    }  # fmt: skip
     assert table["DeletionProtectionEnabled"] is True
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["SSESpecification"]["SSEType"] == "KMS"

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from twokeys.body import KEY_BYTES, decrypt
 from twokeys.digest import from_base64, to_base64
-from twokeys.errors import InvalidInput, Refused, TwokeysError
+from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError
 from twokeys.messages import SessionKey
 from twokeys.record import RecordType
 from twokeys.segment_files import split_bodies, split_lines, unpack_lines
@@ -44,11 +44,20 @@ class Bodies:
         self._recordings, self._keys, self._wrapping, self._records = recordings, keys, wrapping, records
 
     def keep_key(self, edge: Edge, session: str, message: SessionKey) -> None:
-        """Keep a session's wrapped key. Raises Conflict when the session has another, or is another Edge's."""
+        """Keep a session's wrapped key; one that was erased is taken from its Edge again, and not kept.
+
+        Raises:
+            Conflict: when the session has another, or is another Edge's.
+        """
         wrapped = from_base64(message.wrapped)
-        self._keys.put(
-            KeptKey(edge_id=edge.edge_id, session=session, wrapping_key_id=message.wrapping_key_id, wrapped=wrapped)
-        )
+        key = KeptKey(edge_id=edge.edge_id, session=session, wrapping_key_id=message.wrapping_key_id, wrapped=wrapped)
+        try:
+            self._keys.put(key)
+        except Conflict:
+            # An Edge that tells it twice must not stop at it: all its later Segments wait for this answer.
+            erasure = self._keys.erased(session)
+            if erasure is None or erasure.edge_id != edge.edge_id:
+                raise
 
     def page(self, person: PersonEntry, session: str, after: str) -> dict[str, Any]:
         """One page of a session: ``{"records": […], "next": …}``; `next` is empty on the last.
@@ -81,17 +90,17 @@ class Bodies:
         """Records after a place, with their bodies, Segment by Segment."""
         segments = self._recordings.segments_of(session)
         reached = not start[0]
-        cipher = self._cipher(session)
+        reader = self._reader(session)
         for sealed in segments:
             if not reached and sealed.source != start[0]:
                 continue
             reached = True
             first = start[1] + 1 if sealed.source == start[0] else 0
             if sealed.last_seq >= first:
-                yield from self._segment(sealed, session, first, cipher)
+                yield from self._segment(sealed, session, first, reader)
 
     def _segment(
-        self, sealed: Sealed, session: str, first: int, cipher: AESGCM | None
+        self, sealed: Sealed, session: str, first: int, reader: AESGCM | dict[str, str]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         lines = self._recordings.part("lines", sealed.segment)
         bodies = self._recordings.part("bodies", sealed.segment) if sealed.seal.get("bodies_sha256") else None
@@ -104,24 +113,27 @@ class Bodies:
                 # Both files are in the order of the records, so one pass finds each body.
                 found = next((frame for frame in frames if frame.sequence >= record["seq"]), None)
                 data = found.ciphertext if found is not None and found.sequence == record["seq"] else b""
-                record["body"] = _shown(cipher, session, record["seq"], data)
+                record["body"] = _shown(reader, session, record["seq"], data)
             yield sealed.source, record
 
-    def _cipher(self, session: str) -> AESGCM | None:
-        """The session's cipher; None when its key was erased or never came."""
+    def _reader(self, session: str) -> AESGCM | dict[str, str]:
+        """The session's cipher, or why there is none."""
         kept = self._keys.get(session)
         if kept is None:
-            return None
+            erasure = self._keys.erased(session)
+            if erasure is None:
+                return {"unreadable": "The session's key never came."}
+            return {"erased": f"The session's key was erased by {erasure.by}."}
         key = self._wrapping.unwrap(kept.wrapping_key_id, kept.wrapped)
-        return AESGCM(key) if len(key) == KEY_BYTES else None
+        return AESGCM(key) if len(key) == KEY_BYTES else {"unreadable": "The session's key is malformed."}
 
 
-def _shown(cipher: AESGCM | None, session: str, sequence: int, data: bytes) -> Any:
+def _shown(reader: AESGCM | dict[str, str], session: str, sequence: int, data: bytes) -> Any:
     """A body as JSON; what can't be decrypted says so instead of ending the page."""
-    if cipher is None:
-        return {"erased": "The session's key was erased, or never came."}
+    if isinstance(reader, dict):
+        return reader
     try:
-        plain = decrypt(cipher, session, sequence, data)
+        plain = decrypt(reader, session, sequence, data)
         return json.loads(plain) if len(plain) <= MAX_SHOWN_BYTES else {"beginning": to_base64(plain[:MAX_PAGE_BYTES])}
     except TwokeysError as error:
         return {"unreadable": error.happened}

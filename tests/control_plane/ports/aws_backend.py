@@ -56,7 +56,7 @@ class AwsBackend:
             waker=_made("waker", "SqsWaker", table, clients, settings.wake_queue_prefix, clock),
             blobs=blobs,
             recordings=_made("recordings", "S3Recordings", clients, settings, table, blobs),
-            session_keys=_made("session_keys", "DynamoSessionKeys", table),
+            session_keys=_made("session_keys", "DynamoSessionKeys", table, clock),
             signer=_made("signer", "KmsSigner", clients, settings.approval_keys, settings.seal_keys),
             wrapping=_made("wrapping", "KmsWrapping", clients, settings.wrapping_key),
             wake_access=_made("wake_access", "StsWakeAccess", clients, settings.wake_role, settings.wake_queue_prefix),

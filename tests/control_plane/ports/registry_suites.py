@@ -8,7 +8,7 @@ import pytest
 from control_plane.chalicelib.ports.edges import Token
 from control_plane.chalicelib.ports.people import MachineChange, PersonChange
 from control_plane.chalicelib.ports.policies import PolicyBallot, Proposal
-from control_plane.chalicelib.ports.session_keys import KeptKey
+from control_plane.chalicelib.ports.session_keys import Erasure, KeptKey
 from tests.control_plane.ports.backend import NOTE, Backend, add_person, records
 from tests.control_plane.world import EdgeActor
 from twokeys.bundle import Issuer, Verifier
@@ -273,7 +273,15 @@ class SessionKeysSuite:
         backend.reopen()
         keys = backend.ports.session_keys
         assert keys.get("s") == key
-        assert keys.erase("s")
-        assert (keys.get("s"), keys.erase("s")) == (None, False)
+        assert keys.erased("s") is None
+        before = len(backend.ports.records.after(0, 99).lines)
+        assert keys.erase("s", "ann", NOTE)
+        backend.clock.pass_seconds(1)
+        assert (keys.get("s"), keys.erase("s", "rob", NOTE)) == (None, False)
+        backend.reopen()
+        keys = backend.ports.session_keys
+        assert keys.erased("s") == Erasure(edge_id="edge-1", by="ann", at=backend.clock.now() - 1000)
+        assert (keys.erase("other", "ann", NOTE), keys.erased("other")) == (False, None)
+        assert len(backend.ports.records.after(0, 99).lines) == before + 1
         with pytest.raises(Conflict):
             keys.put(key)

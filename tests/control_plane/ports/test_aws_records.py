@@ -21,6 +21,7 @@ from tests.control_plane.ports.test_aws_requests import (
     isolated,
     lose_answer,
 )
+from tests.control_plane.world import ManualClock
 from twokeys.errors import Conflict, Unavailable
 from twokeys.record import ChainHead, extend, genesis
 
@@ -152,12 +153,13 @@ def test_forgotten_lines_leave_the_others_with_what_came_before(
 
 def test_of_two_keys_of_one_session_at_once_one_is_kept(table: Table) -> None:
     keys = [KeptKey(edge_id="e", session="s", wrapping_key_id="w", wrapped=one) for one in (b"x", b"y")]
-    results = at_once(*(lambda key=key: DynamoSessionKeys(table).put(key) for key in keys))
-    kept = DynamoSessionKeys(table).get("s")
+    results = at_once(*(lambda key=key: DynamoSessionKeys(table, ManualClock(1)).put(key) for key in keys))
+    kept = DynamoSessionKeys(table, ManualClock(1)).get("s")
     assert sum(isinstance(one, Conflict) for one in results) == 1
     assert kept in keys
 
 
 def test_a_session_that_can_be_no_key_has_none(table: Table) -> None:
+    keys = DynamoSessionKeys(table, ManualClock(1))
     for bad in ("", "x" * 5000, "\ud800"):
-        assert (DynamoSessionKeys(table).get(bad), DynamoSessionKeys(table).erase(bad)) == (None, False)
+        assert (keys.get(bad), keys.erase(bad, "ann", {}), keys.erased(bad)) == (None, False, None)

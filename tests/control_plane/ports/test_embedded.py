@@ -88,7 +88,7 @@ def test_an_erased_key_is_in_no_file_any_more(backend: EmbeddedBackend) -> None:
     backend.ports.session_keys.put(KeptKey(edge_id="edge-1", session="s", wrapping_key_id="w", wrapped=wrapped))
     files = list(backend.folder.glob("store.sqlite*"))
     assert any(wrapped in path.read_bytes() for path in files)
-    assert backend.ports.session_keys.erase("s")
+    assert backend.ports.session_keys.erase("s", "ann", {"type": "key_erased"})
     assert not any(wrapped in path.read_bytes() for path in files)
 
 

@@ -223,20 +223,6 @@ def test_only_auditors_read_bodies(a_world: World) -> None:
         a_world.services.bodies.page(a_world.person("rob"), "ses_1", "../x")
 
 
-def test_an_erased_key_leaves_the_chain_whole_and_the_body_unread(a_world: World) -> None:
-    key, message = session_key(a_world)
-    a_world.services.bodies.keep_key(a_world.edge, "ses_1", message)
-    writer = Writer(a_world)
-    body = encrypt(AESGCM(key), os.urandom(12), "ses_1", 1, b'{"text": "secret"}')
-    writer.seal(writer.segment({"type": "command", "session": "ses_1"}, bodies={0: body}))
-    page = a_world.services.bodies.page(a_world.person("rob"), "ses_1", "")
-    assert page["records"][0]["body"] == {"text": "secret"}
-    assert a_world.ports.session_keys.erase("ses_1")
-    page = a_world.services.bodies.page(a_world.person("rob"), "ses_1", "")
-    assert "erased" in page["records"][0]["body"]
-    assert verified(a_world, "edge-1").whole
-
-
 def test_our_own_records_are_sealed_as_an_edges_are(a_world: World) -> None:
     a_world.in_state(a_world.stored(a_world.open().id).state)
     assert a_world.services.own_segments.export() > 0

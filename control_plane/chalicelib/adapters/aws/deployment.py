@@ -106,7 +106,7 @@ def open_ports(settings: Settings, clients: Clients, clock: Clock) -> Ports:
         waker=SqsWaker(table, clients, settings.wake_queue_prefix, clock),
         blobs=S3Blobs(clients, settings.incoming_bucket),
         recordings=recordings_of(settings, clients),
-        session_keys=DynamoSessionKeys(table),
+        session_keys=DynamoSessionKeys(table, clock),
         signer=KmsSigner(clients, settings.approval_keys, settings.seal_keys),
         wrapping=KmsWrapping(clients, settings.wrapping_key),
         wake_access=StsWakeAccess(clients, settings.wake_role, settings.wake_queue_prefix),

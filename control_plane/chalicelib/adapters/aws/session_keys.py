@@ -10,7 +10,10 @@ from typing import Final
 
 from twokeys.errors import Conflict
 
-from ...ports.session_keys import KeptKey
+from ...ports.clock import Clock
+from ...ports.records import Note
+from ...ports.session_keys import Erasure, KeptKey
+from .records import outbox
 from .table import ConditionFailed, Item, Key, Put, Table, Update
 
 MAX_SESSION_BYTES: Final = 900
@@ -20,9 +23,9 @@ MAX_SESSION_BYTES: Final = 900
 class DynamoSessionKeys:
     """Implements `ports.session_keys.SessionKeys`."""
 
-    def __init__(self, table: Table) -> None:
-        """Args: table: the deployment's."""
-        self._table = table
+    def __init__(self, table: Table, clock: Clock) -> None:
+        """Args: table, clock: the deployment's."""
+        self._table, self._clock = table, clock
 
     def put(self, key: KeptKey) -> None:
         kept = self._table.get(_key(key.session))
@@ -47,17 +50,26 @@ class DynamoSessionKeys:
             wrapped=item["wrapped"],
         )
 
-    def erase(self, session: str) -> bool:
+    def erase(self, session: str, by: str, note: Note) -> bool:
         if not _can_be_asked(session):
             return False
+        now = self._clock.now()
+        erase = Update(
+            _key(session), "REMOVE #wrapped SET erased_by = :by, erased_at = :at", "attribute_exists(#wrapped)",
+            {":by": by, ":at": now}, {"#wrapped": "wrapped"},
+        )  # fmt: skip
         try:
-            self._table.write(
-                Update(_key(session), "REMOVE #wrapped", "attribute_exists(#wrapped)", names={"#wrapped": "wrapped"})
-            )
+            self._table.write(erase, outbox(note, now))
         except ConditionFailed:
             # The one condition there is: no key, or erased before.
             return False
         return True
+
+    def erased(self, session: str) -> Erasure | None:
+        item = self._table.get(_key(session)) if _can_be_asked(session) else None
+        if item is None or "erased_at" not in item:
+            return None
+        return Erasure(edge_id=item["edge_id"], by=item["erased_by"], at=item["erased_at"])
 
 
 def _put(key: KeptKey) -> Put:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Kept in `PRAGMA user_version`; an older file is brought up to date, a newer one is not opened."""
 
 MIGRATIONS: Final = {
     1: """
 CREATE TABLE revoked_edges (edge_id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+""",
+    2: """
+CREATE TABLE erasures (session TEXT PRIMARY KEY, entry BLOB NOT NULL) STRICT;
 """,
 }
 """By version: what makes the next version of it."""
@@ -88,4 +91,5 @@ CREATE TABLE session_segments (
 CREATE TABLE session_keys (
     session TEXT PRIMARY KEY, edge_id TEXT NOT NULL, wrapping_key_id TEXT NOT NULL, wrapped BLOB
 ) STRICT;
+CREATE TABLE erasures (session TEXT PRIMARY KEY, entry BLOB NOT NULL) STRICT;
 """
