@@ -1,10 +1,12 @@
 """The keys of an issuer whose tokens callers may use, read from its key set.
 
-RFC 7517 (key sets), RFC 8037 (Ed25519), RFC 8725 section 3.1 (a key has one algorithm).
+RFC 7517 (key sets), RFC 7638 (thumbprints), RFC 8037 (Ed25519), RFC 8725 section 3.1 (a key has one algorithm).
 """
 
 from __future__ import annotations
 
+import hashlib
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from twokeys.digest import canonical
 from twokeys.errors import InvalidInput
 
 # PyJWT is imported where a key set is read: it is 4 MB that an Edge without issuers does not need.
@@ -94,6 +97,13 @@ def usable_jwks(issuer: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
         )
     kept = [item for item in listed if _usable(item) is not None]
     return {"keys": [{name: item[name] for name in (*_MATERIAL, "kid", "alg", "use") if name in item} for item in kept]}
+
+
+def thumbprint(key: Mapping[str, Any]) -> str:
+    """The key's SHA-256 thumbprint in base64url (RFC 7638, RFC 8037 appendix A.3). Raises KeyError for no such key."""
+    members = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}[key["kty"]]
+    digest = hashlib.sha256(canonical({name: str(key[name]) for name in members})).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _usable(item: dict[str, Any]) -> tuple[str, Any] | None:

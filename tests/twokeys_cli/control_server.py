@@ -63,7 +63,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._route(self.rfile.read(int(self.headers["Content-Length"])))
 
-    do_PUT = do_POST
+    do_PUT = do_DELETE = do_POST
 
     def _route(self, body: bytes | None) -> None:
         known: Server = self.server.known
