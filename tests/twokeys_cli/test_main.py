@@ -16,9 +16,7 @@ PRESENT = [name for name, lazy in COMMANDS.items() if importlib.util.find_spec(l
 
 def test_the_help_lists_every_command_and_imports_none() -> None:
     code = "import sys; from twokeys_cli.main import main; sys.argv = ['twokeys', '--help']\ntry: main()\nfinally: "
-    code += (
-        "assert not [m for m in sys.modules if m.startswith(('twokeys_cli.up', 'control_plane', 'duckdb', 'h11'))]"
-    )
+    code += "assert not [m for m in sys.modules if m.startswith(('twokeys_cli.up', 'control_plane', 'duckdb', 'h11'))]"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     for name in PRESENT:
