@@ -1,0 +1,106 @@
+"""A token as password, end to end: trusted by an owner at a terminal, shown by psycopg over TLS, and taken back.
+
+On one machine alone: what AWS keeps of issuers is in the ports' suite, and the Edge is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+
+from tests.edge_agent.protocols.postgres.test_sign_in_live import Certificate, certificate
+from tests.end_to_end.test_command_line import as_person
+from tests.support.callers import WaitingCaller
+from tests.support.deployment import CALLER, TARGET, Deployment, deployment
+from tests.support.postgres import RealPostgres
+from tests.twokeys.test_issuer import KEY, PUBLIC, URL
+
+__all__ = ["certificate"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def whole(tmp_path: Path, postgres: RealPostgres, certificate: Certificate) -> Iterator[Deployment]:
+    """A deployment whose Edge has a certificate."""
+    with deployment(tmp_path, postgres) as running:
+        running.edge.stop()
+        config = tmp_path / "edge.toml"
+        key = certificate.pem.with_name("server.key")
+        key.chmod(0o600)
+        config.write_text(config.read_text() + f'tls_cert_file = "{certificate.pem}"\ntls_key_file = "{key}"\n')
+        running.edge.start()
+        yield running
+
+
+def token(subject: str = "deploy", **changed: Any) -> str:
+    now = int(time.time())
+    claims = {"iss": URL, "sub": subject, "aud": f"twokeys:edge:{TARGET}", "iat": now, "nbf": now, "exp": now + 300,
+              "sponsor": "ann", **changed}  # fmt: skip
+    return jwt.encode({name: value for name, value in claims.items() if value}, KEY, "ES256", {"kid": PUBLIC["kid"]})
+
+
+def dsn(whole: Deployment, certificate: Certificate, user: str, password: str, tls: str = "verify-full") -> str:
+    return (
+        f"host=127.0.0.1 port={whole.edge_port} dbname={whole.postgres.database} user={user} password={password} "
+        f"sslmode={tls} sslrootcert={certificate.pem}"
+    )
+
+
+def signs_in(name: str) -> bool:
+    try:
+        with psycopg.connect(name) as caller:
+            return caller.execute("SELECT count(*) FROM shop.orders").fetchone() == (200,)
+    except psycopg.OperationalError as error:
+        assert "password authentication failed" in str(error), error
+        return False
+
+
+def until(wanted: bool, name: str) -> None:
+    """Wait for the Edge's next Bundle."""
+    end = time.monotonic() + 20
+    while signs_in(name) is not wanted:
+        assert time.monotonic() < end
+        select.select([], [], [], 0.2)
+
+
+def test_a_token_signs_in_while_its_issuer_is_trusted(whole: Deployment, certificate: Certificate) -> None:
+    keys = whole.folder / "keys.json"
+    keys.write_text(json.dumps({"keys": [PUBLIC]}))
+    deploy = dsn(whole, certificate, "ci+deploy", token())
+    assert not signs_in(deploy)
+    more = ("--prefix", "ci+", "--sponsor-claim", "sponsor", "--jwks", str(keys), "--yes")
+    assert as_person(whole, "rob", "issuer", "add", URL, *more).returncode != 0
+    added = as_person(whole, "ann", "issuer", "add", URL, *more)
+    assert added.returncode == 0, added.stderr
+    until(True, deploy)
+    assert URL in as_person(whole, "rob", "issuer", "list").stdout
+    for user, password, tls in (
+        ("deploy", token(), "verify-full"),
+        ("ann", token("ann"), "verify-full"),
+        (CALLER, token(CALLER), "verify-full"),
+        ("ci+other", token(), "verify-full"),
+        ("ci+deploy", token(aud="twokeys:edge:other-db"), "verify-full"),
+        ("ci+deploy", token(nbf=None), "verify-full"),
+        ("ci+deploy", token(), "disable"),
+    ):
+        assert not signs_in(dsn(whole, certificate, user, password, tls)), user
+
+    caller = WaitingCaller(deploy, "UPDATE shop.orders SET status = 'shipped' WHERE id = 61")
+    request = whole.one_pending()
+    assert (request["caller"], request["sponsor"]) == ("ci+deploy", "ann")
+    assert whole.vote("ann", request, approve=True).status in (403, 409)
+    assert whole.vote("rob", request, approve=True).status == 200
+    assert caller.done().rows == 1
+
+    removed = as_person(whole, "ann", "issuer", "remove", URL, "--yes")
+    assert removed.returncode == 0, removed.stderr
+    until(False, dsn(whole, certificate, "ci+deploy", token()))
