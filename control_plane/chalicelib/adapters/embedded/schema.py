@@ -11,8 +11,11 @@ VERSION: Final = 3
 """Kept in `PRAGMA user_version`; an older file is brought up to date, a newer one is not opened."""
 
 MIGRATIONS: Final = {
+    # Requests had no fingerprint: none that stands there can be spent any more, all can still be shown.
     1: """
 CREATE TABLE revoked_edges (edge_id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+UPDATE requests SET asked = CAST(json_insert(CAST(asked AS TEXT), '$.opened.fingerprint',
+    '0000000000000000000000000000000000000000000000000000000000000000') AS BLOB);
 """,
     2: """
 CREATE TABLE erasures (session TEXT PRIMARY KEY, entry BLOB NOT NULL) STRICT;
