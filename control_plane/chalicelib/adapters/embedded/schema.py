@@ -11,7 +11,7 @@ VERSION: Final = 3
 """Kept in `PRAGMA user_version`; an older file is brought up to date, a newer one is not opened."""
 
 MIGRATIONS: Final = {
-    # Requests had no fingerprint: none that stands there can be spent any more, all can still be shown.
+    # Requests had no fingerprint; nothing is computed from it once a Request is open.
     1: """
 CREATE TABLE revoked_edges (edge_id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 UPDATE requests SET asked = CAST(json_insert(CAST(asked AS TEXT), '$.opened.fingerprint',
