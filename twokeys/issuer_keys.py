@@ -23,6 +23,10 @@ from twokeys.errors import InvalidInput
 MAX_KEYS: Final = 50
 """Most keys of one issuer."""
 MIN_RSA_BITS: Final = 2048
+MAX_RSA_BITS: Final = 8192
+"""A longer key would make each tried token slow to check, and a key set too large to keep."""
+MAX_KEY_ID: Final = 256
+"""Longest `kid`, in characters."""
 _MATERIAL: Final = ("kty", "crv", "n", "e", "x", "y")
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """Members of a JWK that are nobody else's business (RFC 7518 section 6)."""
@@ -72,7 +76,7 @@ class IssuerKeys:
             usable = _usable(item) if isinstance(item, dict) else None
             if usable is not None:
                 key_id = item.get("kid", "")
-                if not isinstance(key_id, str) or key_id in keys:
+                if not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID or key_id in keys:
                     raise _bad_keys(issuer)
                 keys[key_id] = usable
         if not keys:
@@ -116,7 +120,7 @@ def _usable(item: dict[str, Any]) -> tuple[str, Any] | None:
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
     algorithm = ""
-    if isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+    if isinstance(key, RSAPublicKey) and MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         algorithm = "RS256"
     elif isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         algorithm = "ES256"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import msgspec
@@ -18,6 +19,10 @@ from twokeys.issuer import MAX_ISSUERS, checked_issuer, issuer_of, may_stand_for
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC: dict[str, Any] = {**ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True), "kid": "k"}
+LONG: dict[str, Any] = {
+    "kty": "RSA", "kid": "long", "e": "AQAB",
+    "n": urlsafe_b64encode(((1 << 16383) | 1).to_bytes(2048)).rstrip(b"=").decode(),
+}  # fmt: skip
 URL = "https://ci.example"
 
 
@@ -47,6 +52,7 @@ def test_an_address_that_is_no_issuers_is_refused(url: str) -> None:
         {"subject_prefix": ""}, {"bare_subjects": True}, {"subject_prefix": "ci"}, {"subject_prefix": "+"},
         {"subject_prefix": "c+i+"}, {"subject_prefix": "-ci+"}, {"subject_prefix": "ci+\n"},
         {"subject_prefix": "c" * 32 + "+"}, {"sponsor_claim": "x" * 65}, {"groups_claim": "a\nb"},
+        {"jwks": {"keys": [{**PUBLIC, "kid": "k" * 257}]}}, {"jwks": {"keys": [LONG]}},
         {"jwks": {}}, {"jwks": {"keys": []}}, {"jwks": {"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}},
     ],
 )  # fmt: skip
