@@ -28,6 +28,7 @@ COMMANDS = {
     "request": Lazy("twokeys_cli.request", "request", "List, show, approve or deny what is held."),
     "policy": Lazy("twokeys_cli.policy", "policy", "Show the policy, propose a change, approve one."),
     "credential": Lazy("twokeys_cli.credential", "credential", "Mint a caller's credential for a target."),
+    "people": Lazy("twokeys_cli.people", "people", "Say who there is; let somebody new sign in."),
     "issuer": Lazy("twokeys_cli.issuer", "issuer", "Say whose tokens callers may use."),
     "audit": Lazy("twokeys_cli.audit", "audit", "Query, show and verify what was recorded."),
     "edge": Lazy("twokeys_cli.edge", "edge", "Enrol, list and revoke Edges; explain their configuration."),

@@ -124,7 +124,7 @@ def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -
         enrolment=Enrolment(ports.edges, ports.signer, ports.clock, alarms, limits),
         revocation=Revocation(ports.edges, ports.requests, ports.workflow, ports.wake_access),
         bundles=Bundles(ports.edges, ports.people, ports.policies, ports.signer, ports.wrapping, ports.clock, limits),
-        policies=PolicyChanges(ports.policies, ports.clock, limits),
+        policies=PolicyChanges(ports.policies, ports.people, ports.clock, limits),
         registry=Registry(ports.people),
         issuers=Issuers(ports.people),
         credentials=Credentials(ports.people),

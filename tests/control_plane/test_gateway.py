@@ -202,6 +202,7 @@ def test_a8_no_route_answers_without_a_credential(site: Http) -> None:
         ("GET", "/v1/requests/open"), ("POST", "/v1/uploads"), ("POST", "/v1/sessions/s/key"),
         ("POST", "/v1/segments/s/seal"), ("POST", "/v1/wake-access"), ("GET", "/v1/edges"),
         ("POST", "/v1/edges/edge-1/revoke"), ("POST", "/v1/sessions/s/erase"),
+        ("POST", "/v1/people/rob/passphrase"),
     ):  # fmt: skip
         body = b"{}" if method != "GET" else b""
         answer = site.send(method, path, body, {"Content-Type": "application/json"})

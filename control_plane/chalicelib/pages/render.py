@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import jinja2
 
-from .views import BodyView, ErrorView, ListView, LoginView, MessageView, ReviewView, Viewer
+from .views import BodyView, ErrorView, ListView, LoginView, MessageView, PassphraseView, ReviewView, Viewer
 from .visible import plain
 
 _FOLDER: Final = Path(__file__).parent
@@ -84,6 +84,11 @@ def error(view: ErrorView, viewer: Viewer | None) -> str:
 def login(view: LoginView) -> str:
     """The embedded issuer's sign-in form."""
     return _render("login.html", view=view, viewer=None)
+
+
+def passphrase(view: PassphraseView) -> str:
+    """The embedded issuer's page for a handed code, and for the passphrase made of it."""
+    return _render("passphrase.html", view=view, viewer=None)
 
 
 def signed_out() -> str:

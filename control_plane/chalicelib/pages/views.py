@@ -201,3 +201,11 @@ class MessageView:
     sent_at: str
     text: str
     link: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseView:
+    """Where a handed code is typed; with `passphrase`, what was made of it, shown this once."""
+
+    name: str = ""
+    passphrase: str = ""

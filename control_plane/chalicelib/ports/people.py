@@ -24,7 +24,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         editor: Person id.
-        subject: ``group:<name>``, ``person:<id>``, ``policy:<id>``, ``policy:*`` or ``issuer:<prefix>``.
+        subject: ``group:<name>``, ``person:<id>``, ``policy:<id>``, ``policy:*``, ``issuer:<prefix>`` or
+            ``passphrase:<id>``.
         at: Milliseconds since the epoch.
     """
 

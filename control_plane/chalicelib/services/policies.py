@@ -13,7 +13,7 @@ from twokeys.errors import InvalidInput, Refused
 from twokeys.record import RecordType
 
 from ..ports.clock import Clock
-from ..ports.people import PersonEntry
+from ..ports.people import People, PersonEntry
 from ..ports.policies import Policies, PolicyBallot, PolicyVersion, Proposal
 from .decisions import MAX_REASON_CHARACTERS
 from .limits import Limits
@@ -36,8 +36,8 @@ class PolicyVerdict:
 class PolicyChanges:
     """Proposes and decides."""
 
-    def __init__(self, policies: Policies, clock: Clock, limits: Limits) -> None:
-        self._policies, self._clock, self._limits = policies, clock, limits
+    def __init__(self, policies: Policies, people: People, clock: Clock, limits: Limits) -> None:
+        self._policies, self._people, self._clock, self._limits = policies, people, clock, limits
 
     def show(self) -> tuple[PolicyVersion, list[Proposal]]:
         """What is in force, and what is proposed."""
@@ -78,7 +78,8 @@ class PolicyChanges:
 
         Raises:
             InvalidInput: when there is no such Proposal.
-            Refused: for its author, an account linked to them, whoever is in neither group, or another text.
+            Refused: for its author, an account linked to them, whoever is in neither group, another text, or a person
+                whose passphrase is new.
             Conflict: when it is decided or outdated, or the person changed meanwhile.
         """
         _refuse_others(person)
@@ -88,6 +89,7 @@ class PolicyChanges:
         if verdict.approve and person.person.is_same_human(proposal.author):
             raise Refused("You proposed it: somebody else must approve.", not_done="Nothing was decided.",
                           code="own_proposal")  # fmt: skip
+        self._refuse_new_passphrase(person, verdict)
         edits = changed_subjects(self._policies.current().text, proposal.text)
         ballot = PolicyBallot(
             proposal_id=proposal_id,
@@ -103,6 +105,15 @@ class PolicyChanges:
             text_digest=proposal.text_sha256, policies=edits,
         )  # fmt: skip
         return self._policies.decide(ballot, record)
+
+    def _refuse_new_passphrase(self, person: PersonEntry, verdict: PolicyVerdict) -> None:
+        """Whoever had the code of a new passphrase, its author too, signs in as this person."""
+        hours = self._limits.edit_seconds // 3600
+        edits = self._people.edits_since(self._clock.now() - self._limits.edit_seconds * 1000)
+        own = (f"passphrase:{person.person.id}", person.person.id)
+        if verdict.approve and own in {(edit.subject, edit.editor) for edit in edits}:
+            raise Refused(f"Your passphrase is not {hours} h old: somebody else must approve.",
+                          not_done="Nothing was decided.", code="new_passphrase")  # fmt: skip
 
 
 def _refuse_others(person: PersonEntry) -> None:

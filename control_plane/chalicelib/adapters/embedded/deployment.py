@@ -30,6 +30,7 @@ from ...services.desk import RequestDesk, Shelves
 from ...services.limits import Limits
 from ...services.notes import note, read_by
 from ...services.notify import Failure
+from ...services.people_auth import PeopleAuth
 from ...services.reviewing import Ballot
 from ...services.telling import Telling
 from ..slack import SlackPoster
@@ -42,6 +43,8 @@ from .keys import FileSigner, FileWrapping
 from .notify_config import NotifyConfig, read_notify_config
 from .notifying import NotifyingThread
 from .oidc_client import EmbeddedOidcClient
+from .passphrases import Passphrases
+from .passphrases import blueprint as passphrase_routes
 from .people import SqlitePeople
 from .policies import SqlitePolicies
 from .recordings import FileRecordings
@@ -140,7 +143,10 @@ class Deployment:
         self._notifying = self._notifier(read_notify_config(folder))
         self._told.append(Telling(desk, ports.people, ports.clock, self._notifying).opened)
         client = EmbeddedOidcClient(self.site.issuer)
-        self.app: Chalice = assemble(self.services, client, self.site.blueprints, on_lambda=False)
+        passphrases = Passphrases(self.site.store, ports.people, lambda: ports.clock.now() / 1000)
+        who = PeopleAuth(client, ports.people, ports.clock)
+        pages = (*self.site.blueprints, passphrase_routes(passphrases, who, fixed.public_url))
+        self.app: Chalice = assemble(self.services, client, pages, on_lambda=False)
         self._ending = threading.Event()
         self._exporter = threading.Thread(target=self._export, name="exporter", daemon=True)
 

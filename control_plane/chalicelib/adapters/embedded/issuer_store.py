@@ -25,6 +25,9 @@ MAX_OPEN_CODES: Final = 1000
 MAX_HASHING: Final = 2
 """Passphrases hashed at the same time: each takes 32 MB and a tenth of a second."""
 
+HANDED_SECONDS: Final = 24 * 3600
+"""How long a handed code can be used."""
+
 _ALPHABET: Final = "abcdefghjkmnpqrstvwxyz23456789"
 _GROUPS, _GROUP = 5, 4
 _N, _R, _P = 2**15, 8, 1
@@ -36,6 +39,9 @@ CREATE TABLE IF NOT EXISTS passphrases (
 CREATE TABLE IF NOT EXISTS codes (
     code_hash TEXT PRIMARY KEY, client_id TEXT NOT NULL, redirect_uri TEXT NOT NULL, nonce TEXT NOT NULL,
     challenge TEXT NOT NULL, person_id TEXT NOT NULL, auth_time INTEGER NOT NULL, expires_at REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS handed (
+    person_id TEXT PRIMARY KEY, code_hash TEXT NOT NULL UNIQUE, expires_at REAL NOT NULL
 ) STRICT;
 """
 
@@ -74,8 +80,7 @@ class IssuerStore:
 
     def set_passphrase(self, person_id: str) -> str:
         """Make a new passphrase for a person, keep its hash, and return it: the only time it is seen."""
-        letters = "".join(secrets.choice(_ALPHABET) for _ in range(_GROUPS * _GROUP))
-        passphrase = "-".join(letters[start : start + _GROUP] for start in range(0, len(letters), _GROUP))
+        passphrase = _random()
         salt = secrets.token_bytes(16)
         with self._lock:
             self._database.execute(
@@ -84,6 +89,24 @@ class IssuerStore:
                 (person_id, salt, _hash(passphrase, salt)),
             )
         return passphrase
+
+    def hand_code(self, person_id: str, now: float) -> str:
+        """A code by which a person gets their passphrase, once; it replaces an older one. `now` in seconds."""
+        text = _random()
+        with self._lock:
+            self._database.execute("DELETE FROM handed WHERE expires_at <= ?", (now,))
+            self._database.execute(
+                "INSERT OR REPLACE INTO handed VALUES (?, ?, ?)", (person_id, _handed_hash(text), now + HANDED_SECONDS)
+            )
+        return text
+
+    def take_handed(self, text: str, now: float) -> str | None:
+        """Take a handed code out: whose it is. The second taker, and a late one, gets None."""
+        with self._lock:
+            row = self._database.execute(
+                "DELETE FROM handed WHERE code_hash = ? RETURNING person_id, expires_at", (_handed_hash(text),)
+            ).fetchone()
+        return str(row[0]) if row and now < row[1] else None
 
     def is_passphrase(self, person_id: str, passphrase: str) -> bool:
         """Whether it is theirs. An unknown person costs the same work and time."""
@@ -128,10 +151,23 @@ def set_passphrase(store: IssuerStore, person_id: str) -> str:
     return store.set_passphrase(person_id)
 
 
-def _hash(passphrase: str, salt: bytes) -> bytes:
+def _random() -> str:
+    letters = "".join(secrets.choice(_ALPHABET) for _ in range(_GROUPS * _GROUP))
+    return "-".join(letters[start : start + _GROUP] for start in range(0, len(letters), _GROUP))
+
+
+def _typed(text: str) -> bytes:
     # Typed from a terminal: case, spaces and hyphens carry no secret.
-    typed = "".join(passphrase.lower().replace("-", "").split())
-    return hashlib.scrypt(typed.encode("utf-8", "replace"), salt=salt, n=_N, r=_R, p=_P, maxmem=64 * 1024 * 1024)
+    return "".join(text.lower().replace("-", "").split()).encode("utf-8", "replace")
+
+
+def _handed_hash(text: str) -> str:
+    # 98 random bits need no slow hash.
+    return hashlib.sha256(_typed(text)).hexdigest()
+
+
+def _hash(passphrase: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(_typed(passphrase), salt=salt, n=_N, r=_R, p=_P, maxmem=64 * 1024 * 1024)
 
 
 def _code_hash(text: str) -> str:

@@ -35,6 +35,7 @@ class PeopleSite:
     Args:
         blueprints: All routes for people, and the issuer's.
         issuer: For whoever verifies its access tokens: `issuer.url`, `issuer.jwks()`.
+        store: The issuer's, for whoever makes passphrases.
         sessions: Live sessions.
         outbox: A mailer, where none is configured.
         close: Closes the files.
@@ -42,6 +43,7 @@ class PeopleSite:
 
     blueprints: tuple[Blueprint, ...]
     issuer: Issuer
+    store: IssuerStore
     sessions: Sessions
     outbox: Outbox
     close: Callable[[], None]
@@ -77,7 +79,7 @@ def build(
         kept.close()
         store.close()
 
-    return PeopleSite(blueprints, issuer, live, outbox, close)
+    return PeopleSite(blueprints, issuer, store, live, outbox, close)
 
 
 def issuer_store(folder: Path) -> IssuerStore:
