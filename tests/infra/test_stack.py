@@ -276,3 +276,13 @@ def test_a_stage_can_not_be_named_so_that_its_queues_are_another_ones() -> None:
     assert pattern.fullmatch("prod")
     for bad in ("a-wake-b", "Prod", "", "p*", "x" * 13):
         assert not pattern.fullmatch(bad)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://x.example.com/prod", "https://x.example.com/", "http://x.example.com", "https://x.example.com?a=b", ""],
+)
+def test_only_the_root_of_a_domain_is_taken_as_address(address: str) -> None:
+    pattern = template()["Parameters"]["PublicUrl"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "https://twokeys.example.com")
+    assert not re.search(pattern, address)
