@@ -19,9 +19,9 @@ def people() -> None:
 
     \b
     twokeys people list
-    twokeys people add joe --email joe@example.com --group reviewers
-    twokeys people add agent-8 --sponsor joe
-    twokeys people passphrase joe              a one-time code, by which joe gets a passphrase
+    twokeys people add NAME --email NAME@example.com --group reviewers
+    twokeys people add ci-deploy --sponsor NAME
+    twokeys people passphrase NAME             a one-time code, by which that person gets a passphrase
 
     Who changes a group of reviewers can approve nothing for a day.
     """
@@ -59,7 +59,7 @@ def add(
     A machine that is there already is changed to what is said here; a person is not.
 
     \b
-      twokeys people add joe --email joe@example.com --group reviewers
+      twokeys people add NAME --email NAME@example.com --group reviewers
     """
     if sponsor and (email or accounts):
         raise click.UsageError("A machine has no --email and no --account.")
