@@ -85,7 +85,7 @@ def passphrase(name: str, url: str, ca_file: Path | None) -> None:
     day then.
 
     \b
-      twokeys people passphrase joe
+      twokeys people passphrase NAME
     """
     answer = signed_in(url, ca_file).send("POST", f"/v1/people/{quote(name, safe='')}/passphrase", {})
     click.echo(output.plain(str(answer.get("code", ""))))
