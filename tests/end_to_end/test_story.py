@@ -79,6 +79,7 @@ def test_a_cancel_withdraws_and_leaves_the_session_usable(whole: Deployment) -> 
 
 
 def test_inside_a_transaction_reads_pass_and_the_write_waits(whole: Deployment) -> None:
+    whole.postgres.admin("UPDATE shop.orders SET status = 'open' WHERE id = 16")
     with psycopg.connect(whole.dsn) as caller:
         assert caller.execute("SELECT status FROM shop.orders WHERE id = 16").fetchone()
         done = threading.Thread(

@@ -11,8 +11,9 @@ import msgspec
 
 from twokeys.messages import UploadRequest, UploadTicket
 
-MAX_PART_BYTES: Final = 512 * 1024 * 1024
-"""Longest file of a Segment taken."""
+MAX_PART_BYTES: Final = 240 * 1024 * 1024
+"""Longest file of a Segment taken. An Edge's Segments have at most 192 MB in all; both files of one fit on the disk
+that a Lambda function has, 512 MB."""
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):

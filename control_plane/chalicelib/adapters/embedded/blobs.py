@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twokeys.digest import sha256
@@ -27,7 +28,10 @@ class FileBlobs:
                                code="too_large")  # fmt: skip
         name = sha256(data)
         try:
-            if not self.path(name).exists():
+            try:
+                # Who stores it again needs it again: pruning leaves what was touched lately.
+                os.utime(self.path(name))
+            except FileNotFoundError:
                 create(self.path(name), [data])
         except OSError as error:
             raise Unavailable(

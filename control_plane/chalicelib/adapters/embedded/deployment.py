@@ -9,6 +9,7 @@ STATE/deployment.json   what bootstrap fixed: the public address
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ from .passphrases import Passphrases
 from .passphrases import blueprint as passphrase_routes
 from .people import SqlitePeople
 from .policies import SqlitePolicies
+from .pruning import Pruning
 from .recordings import FileRecordings
 from .records import SqliteRecords
 from .requests import SqliteRequests
@@ -58,6 +60,9 @@ from .waker import SqliteWaker
 
 EXPORT_SECONDS: Final = 2.0
 """How often our own Records are sealed for auditors."""
+
+PRUNE_SECONDS: Final = 3600.0
+"""How often old Requests are forgotten; the first time soon after the start."""
 
 DEPLOYMENT_FILE: Final = "deployment.json"
 
@@ -147,6 +152,7 @@ class Deployment:
         who = PeopleAuth(client, ports.people, ports.clock)
         pages = (*self.site.blueprints, passphrase_routes(passphrases, who, fixed.public_url))
         self.app: Chalice = assemble(self.services, client, pages, on_lambda=False)
+        self.pruning = Pruning(self.store.database, FileBlobs(folder / "blobs"), ports.clock)
         self._ending = threading.Event()
         self._exporter = threading.Thread(target=self._export, name="exporter", daemon=True)
 
@@ -212,8 +218,19 @@ class Deployment:
             self.logger.error("a record was not written", fault=error.code)
 
     def _export(self) -> None:
+        pruned = 0.0
         while not self._ending.wait(EXPORT_SECONDS):
             self._export_once()
+            if time.monotonic() - pruned >= PRUNE_SECONDS:
+                pruned = time.monotonic()
+                self._prune()
+
+    def _prune(self) -> None:
+        try:
+            self.pruning.run()
+        except Exception as error:
+            # What is old stays for another hour.
+            self.logger.error("old requests were not forgotten", fault=type(error).__name__)
 
     def _export_once(self) -> None:
         try:
