@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Any
 
-from twokeys.digest import Json, digest, sha256, to_base64
+from twokeys.copy_data import CopyData
+from twokeys.digest import Json, digest, from_base64, sha256, to_base64
 from twokeys.errors import InvalidInput
 
 
@@ -31,6 +33,7 @@ class PostgresCommand:
         parameter_types: Type OIDs as Parse gave them (0 where the client left one to the server).
         parameter_formats: One per value, 0 text or 1 binary, already expanded from Bind's short forms.
         parameter_values: The values as sent; None is SQL NULL.
+        copy: The data that a COPY FROM STDIN brings along; None for any other text.
     """
 
     protocol: QueryProtocol
@@ -38,6 +41,7 @@ class PostgresCommand:
     parameter_types: tuple[int, ...] = ()
     parameter_formats: tuple[int, ...] = ()
     parameter_values: tuple[bytes | None, ...] = ()
+    copy: CopyData | None = None
 
     def __post_init__(self) -> None:
         if len(self.parameter_formats) != len(self.parameter_values):
@@ -49,7 +53,9 @@ class PostgresCommand:
 
     def to_json(self) -> Json:
         """The Command as canonical JSON material: what is stored as its blob, and what is digested."""
+        copied: dict[str, Json] = {} if self.copy is None else {"copy": self.copy.to_json()}
         return {
+            **copied,
             "kind": "postgres",
             "protocol": self.protocol.value,
             "text": to_base64(self.text),
@@ -59,6 +65,22 @@ class PostgresCommand:
                 {} if value is None else {"bytes": to_base64(value)} for value in self.parameter_values
             ],
         }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> PostgresCommand:
+        """Read `to_json` back; that it is spelled so is the caller's to check.
+
+        Raises:
+            InvalidInput, KeyError, TypeError, ValueError, AttributeError: when it is no Command.
+        """
+        return cls(
+            QueryProtocol(value["protocol"]),
+            from_base64(value["text"]),
+            tuple(int(oid) for oid in value["parameter_types"]),
+            tuple(value["parameter_formats"]),
+            tuple(from_base64(one["bytes"]) if one else None for one in value["parameter_values"]),
+            CopyData.from_json(value["copy"]) if "copy" in value else None,
+        )
 
     @property
     def text_digest(self) -> str:

@@ -96,6 +96,9 @@ def readable(body: dict[str, Any]) -> dict[str, Any]:
         shown["parameter_values"] = [
             _unpacked(value["bytes"]) if isinstance(value, dict) and "bytes" in value else "NULL" for value in values
         ]
+    copied = shown.get("copy")
+    if isinstance(copied, dict) and isinstance(copied.get("head"), str):
+        shown["copy"] = {**copied, "head": _unpacked(copied["head"])}
     return shown
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from twokeys.command import PostgresCommand, QueryProtocol, Setting, command_digest
+from twokeys.command import PostgresCommand, Setting, command_digest
 from twokeys.digest import canonical, from_base64, sha256
 from twokeys.errors import InvalidInput, Refused, TwokeysError
 from twokeys_cli.api import Api
@@ -80,14 +80,7 @@ def read_command(held: Held, data: bytes) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(data)
         if canonical(value) != data:
             raise _other()
-        values = [None if "bytes" not in one else from_base64(one["bytes"]) for one in value["parameter_values"]]
-        command = PostgresCommand(
-            QueryProtocol(value["protocol"]),
-            from_base64(value["text"]),
-            tuple(int(oid) for oid in value["parameter_types"]),
-            tuple(value["parameter_formats"]),
-            tuple(values),
-        )
+        command = PostgresCommand.from_json(value)
         if canonical(command.to_json()) != data:
             raise _other()
         if fingerprint := str(held.fields.get("fingerprint", "")):

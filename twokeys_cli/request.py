@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 from rich.text import Text
 
+from twokeys.copy_data import CopyData
 from twokeys.digest import from_base64
 from twokeys.errors import Refused
 from twokeys_cli import output
@@ -134,6 +135,12 @@ def _show(held: Held, command: dict[str, Any]) -> None:
         else:
             line.append(f"binary {from_base64(value['bytes']).hex()}")
         console.print(line)
+    if "copy" in command:
+        copied = CopyData.from_json(command["copy"])
+        console.print(Text(f"\n{copied.told}", "bold"))
+        console.print(output.visible(copied.head.decode("utf-8", "backslashreplace")))
+        if copied.size > len(copied.head):
+            console.print(Text(f"… {copied.size - len(copied.head):,} more bytes, not shown", "dim"))
     console.print(Text(f"\ndigest {held.digest}", "dim"))
 
 

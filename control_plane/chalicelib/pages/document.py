@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from twokeys.copy_data import CopyData, CopyFormat
 from twokeys.digest import from_base64
 from twokeys.errors import InvalidInput
 
@@ -138,7 +139,8 @@ def lay_out(blob: bytes, types: tuple[str, ...] = ()) -> Document:
         command = json.loads(blob)
         text = from_base64(command["text"])
         values = _values(command)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        copied = CopyData.from_json(command["copy"]) if "copy" in command else None
+    except (InvalidInput, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable() from error
     rows, hints = _statement_rows(text.decode("utf-8", "replace"))
     lines = rows[-1].number if rows else 0
@@ -146,6 +148,8 @@ def lay_out(blob: bytes, types: tuple[str, ...] = ()) -> Document:
         rows.append(_heading(f"Values ({len(values)})"))
     for index, (oid, code, value) in enumerate(values, 1):
         rows.extend(_value_rows(index, show(oid, code, value, types[index - 1] if index <= len(types) else "")))
+    if copied is not None:
+        rows.extend(_copy_rows(copied))
     return Document(tuple(_parts(rows)), tuple(hints), lines, len(values))
 
 
@@ -246,6 +250,18 @@ def _value_rows(index: int, shown: ShownValue) -> Iterator[Row]:
     kind = Token.NUMBER if shown.how == "hex" else Token.STRING
     lines = [list(_spans(kind.value, line)) for line in shown.text.split("\n")]
     yield from _rows(lines) if len(lines) > 1 else _broken(0, lines[0])
+
+
+def _copy_rows(copied: CopyData) -> Iterator[Row]:
+    """What COPY brings along: its digest and size, its beginning, and how much is not shown."""
+    yield _heading(copied.told)
+    if copied.format is CopyFormat.BINARY:
+        yield from _broken(0, [Span(Token.NUMBER.value, copied.head.hex(" ", 1))])
+    else:
+        head = copied.head.decode("utf-8", "replace")
+        yield from _rows([list(_spans(Token.STRING.value, line)) for line in head.split("\n")])
+    if copied.size > len(copied.head):
+        yield Row("line", 0, (Span("mark", f"{copied.size - len(copied.head):,} more bytes, not shown"),))
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Part]:

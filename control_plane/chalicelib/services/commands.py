@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 
-from twokeys.command import PostgresCommand, QueryProtocol, Setting, command_digest
-from twokeys.digest import canonical, from_base64, sha256
+from twokeys.command import PostgresCommand, Setting, command_digest
+from twokeys.digest import canonical, sha256
 from twokeys.effect import Access, Effect, ObjectKind, ObjectRef
 from twokeys.errors import InvalidInput, TwokeysError
 from twokeys.messages import MAX_TYPES, OpenRequest
@@ -17,15 +17,7 @@ from twokeys.messages import MAX_TYPES, OpenRequest
 def read_command(data: bytes) -> PostgresCommand:
     """Read canonical JSON of `PostgresCommand.to_json`. Raises InvalidInput for anything else."""
     try:
-        value = json.loads(data)
-        values = [from_base64(one["bytes"]) if one else None for one in value["parameter_values"]]
-        command = PostgresCommand(
-            QueryProtocol(value["protocol"]),
-            from_base64(value["text"]),
-            tuple(int(oid) for oid in value["parameter_types"]),
-            tuple(value["parameter_formats"]),
-            tuple(values),
-        )
+        command = PostgresCommand.from_json(json.loads(data))
         same = canonical(command.to_json()) == data
     except (TwokeysError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable() from error

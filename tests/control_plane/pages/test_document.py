@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from control_plane.chalicelib.pages.document import MAX_COMMAND_BYTES, PART_ROWS, Document, lay_out
 from tests.control_plane.pages.samples import blob
+from twokeys.command import PostgresCommand, QueryProtocol
+from twokeys.copy_data import MAX_HEAD_BYTES, CopyData, CopyFormat
+from twokeys.digest import canonical
 from twokeys.errors import InvalidInput
 
 
@@ -85,3 +88,21 @@ def test_what_is_too_long_to_read_is_not_shown() -> None:
 def test_an_offset_between_parts_is_refused() -> None:
     with pytest.raises(InvalidInput):
         lay_out(blob("a\nb")).part_at(1)
+
+
+def test_w5_copied_data_are_shown_by_digest_size_and_beginning() -> None:
+    data = b"1\topen\n2\tpaid \xe2\x80\xae\n" + b"3\tx\n" * 2000
+    copied = CopyData("a" * 64, len(data), CopyFormat.TEXT, data[:MAX_HEAD_BYTES], 2002)
+    command = PostgresCommand(QueryProtocol.SIMPLE, b"copy orders from stdin", copy=copied)
+    said = shown(lay_out(canonical(command.to_json())))
+    assert f"COPY data (text): 2,002 rows, {len(data):,} bytes, sha256 {'a' * 64}" in said
+    assert "open" in said and "\u202e" not in said
+    assert f"{len(data) - MAX_HEAD_BYTES:,} more bytes, not shown" in said
+
+
+def test_w5_copied_data_that_can_not_be_read_can_not_be_approved() -> None:
+    command = PostgresCommand(QueryProtocol.SIMPLE, b"copy orders from stdin").to_json()
+    assert isinstance(command, dict)
+    for bad in ({}, {"sha256": "x", "bytes": 1, "format": "text", "head": ""}, "text"):
+        with pytest.raises(InvalidInput):
+            lay_out(canonical({**command, "copy": bad}))
