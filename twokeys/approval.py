@@ -30,6 +30,8 @@ class Approval:
         approvers: Ids of the people who approved, sorted.
         chain_sequence: Sequence of the Edge's chain head that came with the spend.
         chain_hash: Hash of that head.
+        preview_digest: Of the Preview that people were shown (`twokeys.preview`); empty without one.
+        most_rows: Rows that it may affect: the Preview's exact count; None where there was none.
     """
 
     request_id: str
@@ -40,16 +42,20 @@ class Approval:
     approvers: tuple[str, ...]
     chain_sequence: int
     chain_hash: str
+    preview_digest: str = ""
+    most_rows: int | None = None
 
     def __post_init__(self) -> None:
         if not self.approvers or list(self.approvers) != sorted(set(self.approvers)):
             raise InvalidInput("An approval names no approvers, or not in order.", not_done="It was not built.")
         if len(self.nonce) < 32:
             raise InvalidInput("An approval's nonce is too short.", not_done="It was not built.")
+        if self.most_rows is not None and (self.most_rows < 0 or not self.preview_digest):
+            raise InvalidInput("An approval bounds its rows without a preview.", not_done="It was not built.")
 
     def to_json(self) -> Mapping[str, Json]:
-        """The signed payload."""
-        return {
+        """The signed payload; what is absent is left out."""
+        payload: dict[str, Json] = {
             "request_id": self.request_id,
             "edge_id": self.edge_id,
             "nonce": self.nonce,
@@ -59,6 +65,11 @@ class Approval:
             "chain_sequence": self.chain_sequence,
             "chain_hash": self.chain_hash,
         }
+        if self.preview_digest:
+            payload["preview_digest"] = self.preview_digest
+        if self.most_rows is not None:
+            payload["most_rows"] = self.most_rows
+        return payload
 
 
 def check(approval: Approval, signature: Signature, expected: Approval, keys: Mapping[str, PublicKey]) -> None:
@@ -76,7 +87,7 @@ def check(approval: Approval, signature: Signature, expected: Approval, keys: Ma
     verify(TYPE, KeyRole.APPROVAL, approval.to_json(), signature, keys)
     mine, theirs = dict(expected.to_json()), dict(approval.to_json())
     mine.pop("approvers"), theirs.pop("approvers")
-    wrong = sorted(name for name in mine if mine[name] != theirs[name])
+    wrong = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
     if wrong:
         raise Refused(
             f"The approval is for something else ({', '.join(wrong)} differ).",

@@ -25,6 +25,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from twokeys.errors import InvalidInput
+from twokeys.preview import MAX_PREVIEW_BYTES
 
 MAX_BODY_BYTES = 1024 * 1024
 """Longest request body the control plane reads, uploads aside."""
@@ -56,6 +57,7 @@ Short = Annotated[str, msgspec.Meta(max_length=256)]
 Text = Annotated[str, msgspec.Meta(max_length=8192)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Base64 = Annotated[str, msgspec.Meta(max_length=MAX_INLINE_COMMAND_BYTES * 4 // 3 + 4)]
+PreviewBase64 = Annotated[str, msgspec.Meta(max_length=MAX_PREVIEW_BYTES * 4 // 3 + 4)]
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -118,6 +120,11 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     command_bytes: Count
     command: Base64 | None = None
     types: Annotated[list[Short], msgspec.Meta(max_length=MAX_TYPES)] = []
+    preview: PreviewBase64 = ""
+    """Canonical JSON of the Preview in base64; empty without one."""
+    preview_digest: Sha256OrEmpty = ""
+    most_rows: Count | None = None
+    """The Preview's exact count of rows, which what runs may not exceed."""
     excerpt: Annotated[str, msgspec.Meta(max_length=MAX_EXCERPT_BYTES)]
     statement: Text
     kind: Short

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.twokeys.vectors_reader import vectors
 from twokeys.approval import TYPE, Approval, check
 from twokeys.errors import InvalidInput, Refused
 from twokeys.signature import KeyRole, PublicKey, sign
@@ -16,7 +17,7 @@ from twokeys.signature import KeyRole, PublicKey, sign
 KEY = ec.derive_private_key(0x1111, ec.SECP256R1())
 DER = KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 KEYS = {key.key_id: key for key in (PublicKey.from_der(DER, KeyRole.APPROVAL),)}
-EXPECTED = Approval("req_" + "a" * 26, "edge-1", "0" * 32, "d" * 64, "e" * 64, ("rob",), 7, "c" * 64)
+EXPECTED = Approval("req_" + "a" * 26, "edge-1", "0" * 32, "d" * 64, "e" * 64, ("rob",), 7, "c" * 64, "b" * 64, 3)
 
 
 def test_what_was_expected_is_accepted_whoever_approved() -> None:
@@ -35,6 +36,10 @@ def test_what_was_expected_is_accepted_whoever_approved() -> None:
         {"requirement": "0" * 64},
         {"chain_sequence": 8},
         {"chain_hash": "0" * 64},
+        {"preview_digest": "0" * 64},
+        {"preview_digest": "", "most_rows": None},
+        {"most_rows": 4},
+        {"most_rows": None},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -64,8 +69,27 @@ def test_a_seal_key_cannot_approve() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"approvers": ()}, {"approvers": ("rob", "ann")}, {"approvers": ("rob", "rob")}, {"nonce": "0" * 31}]
+    "change",
+    [
+        {"approvers": ()},
+        {"approvers": ("rob", "ann")},
+        {"approvers": ("rob", "rob")},
+        {"nonce": "0" * 31},
+        {"most_rows": -1},
+        {"preview_digest": ""},
+    ],
 )
 def test_an_approval_without_approvers_or_a_full_nonce_cannot_be_built(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         dataclasses.replace(EXPECTED, **change)
+
+
+def test_what_an_approval_does_not_say_is_left_out() -> None:
+    bare = dataclasses.replace(EXPECTED, preview_digest="", most_rows=None)
+    assert sorted(EXPECTED.to_json().keys() - bare.to_json().keys()) == ["most_rows", "preview_digest"]
+
+
+def test_the_golden_approvals_are_spelled_so() -> None:
+    approvals = [vector["payload"] for vector in vectors("signatures") if vector["type"] == TYPE]
+    for payload in approvals[:2]:
+        assert Approval(**{**payload, "approvers": tuple(payload["approvers"])}).to_json() == payload
