@@ -13,6 +13,7 @@ from typing import Final
 from edge_agent.classify.cache import SqlClassifier
 from edge_agent.gate import Gate, Pass
 from edge_agent.protocols.postgres.door import Judgement
+from edge_agent.witnessed import Witnessed
 from twokeys.caller import Caller
 from twokeys.command import QueryProtocol
 from twokeys.digest import sha256
@@ -34,11 +35,23 @@ class SessionDoor:
     """Implements `edge_agent.protocols.postgres.door.Door` for one caller at one target."""
 
     def __init__(
-        self, gate: Gate, classifier: SqlClassifier, caller: Caller, target: str, search_path: str, role: str
-    ) -> None:
-        """Open it; `search_path` is the setting of the session's start, `role` the Edge's own at the server."""
+        self, gate: Gate, classifier: SqlClassifier, caller: Caller, target: str, search_path: str, role: str,
+        witnessed: Witnessed | None = None,
+    ) -> None:  # fmt: skip
+        """Open it.
+
+        Args:
+            gate: Decides.
+            classifier: Judges.
+            caller: Whose session it is.
+            target: Where.
+            search_path: The setting of the session's start.
+            role: The Edge's own at the server.
+            witnessed: Of this target; the session's own when not given.
+        """
         self._gate, self._classifier, self._caller, self._target = gate, classifier, caller, target
         self._role, self._search_path = role, schemas_of(search_path, role)
+        self._witnessed = witnessed if witnessed is not None else Witnessed()
         self._known: OrderedDict[tuple[QueryProtocol, bytes], _Known] = OrderedDict()
         self._generation = gate.generation
 
@@ -58,6 +71,12 @@ class SessionDoor:
     def admit(self, judgement: Judgement) -> Pass:
         """Build the Pass of an allowed text. Raises Refused when policy has moved meanwhile."""
         return self._gate.admit(judgement.decision)
+
+    def witness(self, text: bytes, message: str) -> None:
+        """See Door."""
+        self._witnessed.note(text, message)
+        for protocol in QueryProtocol:
+            self._known.pop((protocol, text), None)
 
     def confirm(self, search_path: str) -> bool:
         """See Door. Where names prove nothing already, they mean what judgements took them for: anything."""
@@ -80,7 +99,7 @@ class SessionDoor:
         if found is not None:
             self._known.move_to_end(key)
             return found
-        verdict = self._classifier.classify(text, self._search_path)
+        verdict = self._witnessed.judged(text, self._classifier.classify(text, self._search_path))
         decision = self._gate.decide(self._caller, self._target, verdict.classification, protocol.value)
         judgement = Judgement(verdict, decision)
         found = _Known(judgement, facts_of(judgement, text))

@@ -69,6 +69,14 @@ class Door(Protocol):
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
         """Judge a text under the policies in force now."""
 
+    def witness(self, text: bytes, message: str) -> None:
+        """The server said that this text, judged to be a read, writes: from now on judge it as a write.
+
+        Args:
+            text: As it was judged.
+            message: The server's, of its error 25006.
+        """
+
     def confirm(self, search_path: str) -> bool:
         """Whether unqualified names mean what judgements took them for, by the server's word.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge_agent.classify.sql import classify_sql
 from edge_agent.gate import Gate, Pass, Standing, World
 from edge_agent.protocols.postgres.door import Judgement
+from edge_agent.witnessed import Witnessed
 from twokeys.caller import Caller, CallerKind
 from twokeys.command import QueryProtocol
 from twokeys.policy import STARTER_TEXT, Policies
@@ -27,13 +28,17 @@ class TestDoor:
         self.gate.enter(World("edge-1", 1, Policies(policies, 1), {}))
         self.may_write = may_write
         self.passes: list[Pass] = []
+        self.witnessed = Witnessed()
         self.approving = Gate()
         self.approving.stand(Standing())
         self.approving.enter(World("edge-1", 1, Policies(ALLOW_ALL, 1), {}))
 
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
-        verdict = classify_sql(text, ("shop", "public"))
+        verdict = self.witnessed.judged(text, classify_sql(text, ("shop", "public")))
         return Judgement(verdict, self.gate.decide(CALLER, "sample-db", verdict.classification, protocol.value))
+
+    def witness(self, text: bytes, message: str) -> None:
+        self.witnessed.note(text, message)
 
     def confirm(self, search_path: str) -> bool:
         return True
