@@ -144,8 +144,8 @@ class World:
         return found
 
     def vote(self, person_id: str, request_id: str, approve: bool = True, reason: str = "") -> Stored:
-        digest = self.stored(request_id).asked.opened.command_digest
-        verdict = Verdict(approve, reason or ("" if approve else "No."), digest)
+        opened = self.stored(request_id).asked.opened
+        verdict = Verdict(approve, reason or ("" if approve else "No."), opened.command_digest, opened.preview_digest)
         return self.services.decisions.vote(self.person(person_id), request_id, verdict)
 
     def spend(self, request_id: str, nonce: str = "a" * 32, **changes: Any) -> SpendReply:

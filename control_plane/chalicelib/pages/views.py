@@ -115,6 +115,7 @@ class DecisionForm:
         refusal: Why this person may not decide; empty when they may.
         parts_left: Parts of the Command they have not been shown yet.
         next_offset: Where the first part not shown begins.
+        preview_digest: Of the Preview that the page showed; empty without one.
     """
 
     csrf: str
@@ -122,6 +123,7 @@ class DecisionForm:
     refusal: str
     parts_left: int
     next_offset: int
+    preview_digest: str = ""
 
     @property
     def can_approve(self) -> bool:

@@ -121,6 +121,7 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
         approve: Verdict.
         reason: In words.
         command_digest: What the person was shown.
+        preview_digest: Of the Preview that they were shown; empty where the Request has none.
         person_revision: Of the person's entry, when it was judged.
         policy_revision: Of the policy, when it was judged.
         lapse_milliseconds: How long an approval can be spent, should this vote approve.
@@ -134,6 +135,7 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     person_revision: int
     policy_revision: int
     lapse_milliseconds: int
+    preview_digest: str = ""
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +169,7 @@ class Requests(Protocol):
     def decide(self, ballot: Ballot, note: Note) -> Stored:
         """Count a vote, in one transaction that checks everything again.
 
-        Checked: pending and unexpired by the store's clock; the digest is the Request's; the voter is not excluded;
+        Checked: pending and unexpired by the store's clock; the digests are the Request's; the voter is not excluded;
         the voter's and the policy's revision are those judged under; no vote of this person yet. The Note gets the
         outcome (`approved`, `denied` or `vote`). The same vote again changes nothing and returns the Request.
 

@@ -10,7 +10,16 @@ from chalice.app import Blueprint, Response
 
 from twokeys.digest import to_base64
 from twokeys.errors import InvalidInput
-from twokeys.messages import Message, OpenRequest, ResultReport, Sha256, SpendRequest, Text, WithdrawRequest
+from twokeys.messages import (
+    Message,
+    OpenRequest,
+    ResultReport,
+    Sha256,
+    Sha256OrEmpty,
+    SpendRequest,
+    Text,
+    WithdrawRequest,
+)
 from twokeys.request import State
 
 from ..services.decisions import MAX_REASON_CHARACTERS, Decisions, Verdict
@@ -29,11 +38,12 @@ Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARACTERS)]
 
 
 class VoteBody(Message, frozen=True, kw_only=True):
-    """A person's vote: the verdict, why, and the digest of what they were shown."""
+    """A person's vote: the verdict, why, and the digests of what they were shown."""
 
     approve: bool
     reason: Reason = ""
     command_digest: Sha256
+    preview_digest: Sha256OrEmpty = ""
 
 
 class SettlementBody(Message, frozen=True, kw_only=True):
@@ -115,12 +125,18 @@ def people_blueprint(people: PeopleAuth, facts: RequestFacts, decisions: Decisio
         data, total = facts.body(person, checked(request_id), offset)
         return answer({"data": to_base64(data), "offset": offset, "total": total})
 
+    @routes.route("/v1/requests/{request_id}/preview", methods=["GET"])
+    @answers
+    def preview(request_id: str) -> Response:
+        person = person_of(routes.current_request, people)
+        return answer({"data": to_base64(facts.preview(person, checked(request_id)))})
+
     @routes.route("/v1/requests/{request_id}/votes", methods=["POST"])
     @answers
     def vote(request_id: str) -> Response:
         person = person_of(routes.current_request, people)
         asked = body_of(routes.current_request, VoteBody)
-        verdict = Verdict(asked.approve, asked.reason, asked.command_digest)
+        verdict = Verdict(asked.approve, asked.reason, asked.command_digest, asked.preview_digest)
         stored = decisions.vote(person, checked(request_id), verdict)
         return answer({"id": request_id, "state": stored.state.value})
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 
 from twokeys.command import PostgresCommand, Setting, command_digest
-from twokeys.digest import canonical, sha256
+from twokeys.digest import canonical, from_base64, sha256
 from twokeys.effect import Access, Effect, ObjectKind, ObjectRef
 from twokeys.errors import InvalidInput, TwokeysError
 from twokeys.messages import MAX_TYPES, OpenRequest
+from twokeys.preview import preview_digest, read_preview, stored_bytes
 
 
 def read_command(data: bytes) -> PostgresCommand:
@@ -46,6 +47,24 @@ def checked_command(message: OpenRequest, data: bytes) -> PostgresCommand:
     return command
 
 
+def checked_preview(message: OpenRequest) -> bytes:
+    """What is kept of the message's Preview, under its digest as name; empty when it has none.
+
+    Raises:
+        InvalidInput: with code ``preview_mismatch`` or ``malformed_preview``; the Request is not opened.
+    """
+    if not message.preview:
+        if message.preview_digest or message.most_rows is not None:
+            raise _another_preview("The message speaks of a preview that did not come along.")
+        return b""
+    data = from_base64(message.preview)
+    if preview_digest(data) != message.preview_digest:
+        raise _another_preview("The preview is not the one its digest says.")
+    if read_preview(data).rows != message.most_rows:
+        raise _another_preview("The preview counts other rows than the message says.")
+    return stored_bytes(data)
+
+
 def read_accesses(texts: list[str]) -> tuple[Access, ...]:
     """Read accesses of the form ``effect:kind:name``, sorted and distinct. Raises InvalidInput."""
     try:
@@ -59,6 +78,10 @@ def read_accesses(texts: list[str]) -> tuple[Access, ...]:
 
 def _mismatch(happened: str) -> InvalidInput:
     return InvalidInput(happened, not_done="The request was not opened.", code="command_mismatch")
+
+
+def _another_preview(happened: str) -> InvalidInput:
+    return InvalidInput(happened, not_done="The request was not opened.", code="preview_mismatch")
 
 
 def _unreadable() -> InvalidInput:

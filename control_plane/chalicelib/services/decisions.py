@@ -30,6 +30,7 @@ class Verdict:
     approve: bool
     reason: str
     command_digest: str
+    preview_digest: str = ""
 
 
 class Decisions:
@@ -83,6 +84,7 @@ class Decisions:
             approve=verdict.approve,
             reason=reason,
             command_digest=verdict.command_digest,
+            preview_digest=verdict.preview_digest,
             person_revision=judgement.person_revision,
             policy_revision=judgement.policy_revision,
             lapse_milliseconds=self._limits.lapse_seconds * 1000,

@@ -75,7 +75,9 @@ class RequestDesk:
         view = self._view(stored)
         refusal = self._refusal(person, stored) if stored.state is State.PENDING else "It is decided."
         opened = stored.asked.opened
-        return Looked(view, opened.command_digest, blob, refusal, tuple(opened.types))
+        preview = self._shelves.blobs.get(opened.preview_digest) if opened.preview_digest else None
+        types = tuple(opened.types)
+        return Looked(view, opened.command_digest, blob, refusal, types, opened.preview_digest, preview)
 
     def note_read(self, request_id: str, person_id: str) -> None:
         _, stored = self._seen(request_id, person_id)

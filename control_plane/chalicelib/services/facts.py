@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twokeys.errors import InvalidInput
+from twokeys.preview import read_stored, to_bytes
 from twokeys.request import State
 
 from ..ports.blobs import Blobs
@@ -64,6 +65,20 @@ class RequestFacts:
             self._records.append(read_by(stored.asked, person.person.id))
         return data[offset : offset + MAX_BODY_PAGE_BYTES], len(data)
 
+    def preview(self, person: PersonEntry, request_id: str) -> bytes:
+        """Canonical JSON of the Preview. That it is read is recorded: it holds values.
+
+        Raises:
+            InvalidInput: with code ``not_found``; also when it has none.
+        """
+        stored, _ = self._seen(person, request_id)
+        name = stored.asked.opened.preview_digest
+        data = self._blobs.get(name) if name else None
+        if data is None:
+            raise InvalidInput("There is no preview of it.", not_done="Nothing was shown.", code="not_found")
+        self._records.append(read_by(stored.asked, person.person.id))
+        return to_bytes(read_stored(data))
+
     def _seen(self, person: PersonEntry, request_id: str) -> tuple[Stored, Judgement]:
         stored = self._requests.find(request_id)
         if stored is None:
@@ -99,6 +114,8 @@ class RequestFacts:
             "types": opened.types,
             "command_sha256": opened.command_sha256,
             "command_bytes": opened.command_bytes,
+            "preview_digest": opened.preview_digest,
+            "most_rows": opened.most_rows,
             "approvals": asked.approvals,
             "seconds_left": stored.seconds_left(self._clock.now()) if pending else 0,
             "opened_at": iso(asked.opened_at),

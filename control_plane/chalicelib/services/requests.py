@@ -29,7 +29,7 @@ from ..ports.people import People
 from ..ports.requests import Asked, Requests, Stored
 from ..ports.requests import Outcome as Ended
 from ..ports.workflow import Workflow
-from .commands import checked_command, read_accesses
+from .commands import checked_command, checked_preview, read_accesses
 from .eligibility import Eligibility
 from .limits import Limits
 from .notes import about
@@ -84,9 +84,11 @@ class EdgeRequests:
         caller = self._caller(message)
         decision = self._decide(caller, message)
         excerpt = self._check_command(message)
+        if preview := checked_preview(message):
+            self._ports.blobs.put(preview)
         opened = msgspec.structs.replace(
             message, caller_kind=caller.kind.value, sponsor=caller.sponsor, groups=list(caller.groups),
-            command=None, excerpt=excerpt,
+            command=None, preview="", excerpt=excerpt,
         )  # fmt: skip
         asked = Asked(
             opened=opened, content_sha256=content, edge_id=edge.edge_id, policies=list(decision.policies),

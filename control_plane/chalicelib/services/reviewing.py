@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twokeys.errors import InvalidInput, Refused
+from twokeys.preview import Preview, read_stored
 
 from ..pages.document import Document, lay_out
 from ..pages.views import DecisionForm, ListView, RequestView
@@ -30,6 +31,8 @@ class Looked:
         blob: The whole Command; None when it isn't there.
         refusal: Why this person may not decide, in a sentence; empty when they may.
         types: Names of the parameters' types, as the server resolved them.
+        preview_digest: Of its Preview; empty without one.
+        preview: The Preview as it is kept; None when it isn't there.
     """
 
     request: RequestView
@@ -37,6 +40,8 @@ class Looked:
     blob: bytes | None
     refusal: str
     types: tuple[str, ...] = ()
+    preview_digest: str = ""
+    preview: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Ballot:
         approve: True approves, False denies.
         reason: May be empty for an approval.
         command_digest: What they were shown.
+        preview_digest: Of the Preview they were shown; empty without one.
     """
 
     request_id: str
@@ -58,6 +64,7 @@ class Ballot:
     approve: bool
     reason: str
     command_digest: str
+    preview_digest: str = ""
 
 
 class Desk(Protocol):
@@ -87,6 +94,7 @@ class Shown:
     document: Document | None
     unreadable: str
     form: DecisionForm
+    preview: Preview | None = None
 
 
 class Reviewing:
@@ -110,9 +118,9 @@ class Reviewing:
         request_id, digest = looked.request.id, looked.command_digest
         token = session.token(purpose(request_id))
         try:
-            document = _document(looked)
+            document, preview = _document(looked), _preview(looked)
         except InvalidInput as error:
-            return Shown(None, str(error), DecisionForm(token, digest, looked.refusal, 1, 0))
+            return Shown(None, str(error), DecisionForm(token, digest, looked.refusal, 1, 0, looked.preview_digest))
         part = document.part_at(offset)
         # Reading a body is itself a record: one for each session, however many parts are read.
         if not self._sessions.shown(session, request_id, digest):
@@ -120,7 +128,8 @@ class Reviewing:
         shown = self._sessions.mark_shown(session, request_id, digest, part.index)
         left = [one for one in document.parts if one.index not in shown]
         following = left[0].offset if left else 0
-        return Shown(document, "", DecisionForm(token, digest, looked.refusal, len(left), following))
+        form = DecisionForm(token, digest, looked.refusal, len(left), following, looked.preview_digest)
+        return Shown(document, "", form, preview)
 
     def decide(self, session: Session, request_id: str, fields: dict[str, str]) -> None:
         """Take a decision form.
@@ -150,12 +159,17 @@ class Reviewing:
         if not hmac.compare_digest(digest.encode("utf-8", "replace"), looked.command_digest.encode()):
             raise Refused("The form shows another command than the request holds.", not_done="Nothing was decided.",
                           advice="Open the request again and read it.", code="digest_mismatch")  # fmt: skip
+        preview = fields.get("preview_digest", "")
+        if not hmac.compare_digest(preview.encode("utf-8", "replace"), looked.preview_digest.encode()):
+            raise Refused("The form shows another preview than the request holds.", not_done="Nothing was decided.",
+                          advice="Open the request again and read it.", code="preview_mismatch")  # fmt: skip
         if verdict == "approve":
             self._refuse_unshown(session, looked)
-        approve, digest = verdict == "approve", looked.command_digest
-        self._desk.vote(Ballot(request_id, session.person_id, session.auth_time, approve, reason, digest))
+        shown, who = (looked.command_digest, looked.preview_digest), (session.person_id, session.auth_time)
+        self._desk.vote(Ballot(request_id, *who, verdict == "approve", reason, *shown))
 
     def _refuse_unshown(self, session: Session, looked: Looked) -> None:
+        _preview(looked)
         parts = len(_document(looked).parts)
         if len(self._sessions.shown(session, looked.request.id, looked.command_digest)) < parts:
             raise Refused("You were not shown the whole command in this sign-in.", not_done="It was not approved.",
@@ -176,3 +190,17 @@ def _document(looked: Looked) -> Document:
             code="unreadable_command",
         )
     return lay_out(looked.blob, looked.types)
+
+
+def _preview(looked: Looked) -> Preview | None:
+    """What the Command would do; None where the Edge told nothing. Raises InvalidInput for one that is not there."""
+    if not looked.preview_digest:
+        return None
+    if looked.preview is None:
+        raise InvalidInput(
+            "The preview is not stored.",
+            not_done="It can't be shown, so the command can't be approved.",
+            advice="Deny it, and ask the caller to send it again.",
+            code="unreadable_preview",
+        )
+    return read_stored(looked.preview)

@@ -80,6 +80,8 @@ class Spends:
             approvers=tuple(sorted({vote.person_id for vote in spent.votes if vote.approve})),
             chain_sequence=kept.chain_sequence,
             chain_hash=kept.chain_hash,
+            preview_digest=asked.opened.preview_digest,
+            most_rows=asked.opened.most_rows,
         )
         signature = self._signer.sign(TYPE, approval.to_json(), KeyRole.APPROVAL)
         return SpendReply(

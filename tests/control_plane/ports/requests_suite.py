@@ -93,10 +93,24 @@ class RequestsSuite:
         assert backend.ports.requests.decide(ballot(stored.asked.id), NOTE) == decided
         assert len(records(backend)) == count
 
+    def test_a_vote_names_the_preview_that_was_shown(self, backend: Backend) -> None:
+        bare = asked()
+        seen = msgspec.structs.replace(bare.opened, preview_digest="b" * 64, most_rows=3)
+        stored = opened(backend, msgspec.structs.replace(bare, opened=seen))
+        assert stored.asked.opened.most_rows == 3
+        for other in ("", "0" * 64):
+            for approve in (True, False):
+                with pytest.raises(Refused) as caught:
+                    backend.ports.requests.decide(ballot(stored.asked.id, approve=approve, preview_digest=other), NOTE)
+                assert caught.value.code == "preview_mismatch"
+        decided = backend.ports.requests.decide(ballot(stored.asked.id, preview_digest="b" * 64), NOTE)
+        assert decided.state is State.APPROVED
+
     @pytest.mark.parametrize(
         ("change", "error"),
         [
             ({"command_digest": "0" * 64}, Refused),
+            ({"preview_digest": "0" * 64}, Refused),
             ({"person_id": "ann"}, Refused),
             ({"person_id": "agent-7"}, Refused),
             ({"person_id": "nobody"}, Conflict),

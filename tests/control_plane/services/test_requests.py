@@ -17,6 +17,7 @@ from twokeys.command import PostgresCommand, QueryProtocol, Setting, command_dig
 from twokeys.digest import canonical, sha256, to_base64
 from twokeys.errors import Conflict, InvalidInput, Refused, Unavailable
 from twokeys.messages import WithdrawRequest
+from twokeys.preview import Cell, Column, Preview, Row, preview_digest, read_stored, to_bytes
 from twokeys.record import RecordType
 from twokeys.request import FINAL, State
 
@@ -32,6 +33,55 @@ def test_an_honest_request_is_pending_and_says_who_was_asked(a_world: World) -> 
     (record,) = a_world.records("open")
     assert record["request"] == status.id
     assert record["sponsor"] == "ann"
+
+
+PREVIEW = Preview(
+    action="UPDATE",
+    rows=1,
+    columns=[Column(name="paid", assigned=True)],
+    sample=[Row(before=[Cell(text="f")], after=[Cell(text="t")])],
+)
+
+
+def previewed(what: Preview = PREVIEW, **changes: Any) -> dict[str, Any]:
+    data = to_bytes(what)
+    fields = {"preview": to_base64(data), "preview_digest": preview_digest(data), "most_rows": what.rows}
+    return {**fields, **changes}
+
+
+def test_a_preview_is_kept_as_a_blob_and_its_digest_with_the_request(a_world: World) -> None:
+    asked = a_world.stored(a_world.open(**previewed()).id).asked
+    assert (asked.opened.preview, asked.opened.most_rows) == ("", 1)
+    kept = a_world.ports.blobs.get(asked.opened.preview_digest)
+    assert kept is not None
+    assert read_stored(kept) == PREVIEW
+
+
+def test_values_of_a_preview_are_in_no_record_of_the_control_plane(a_world: World) -> None:
+    secret = Preview(action="UPDATE", columns=[Column(name="a")], sample=[Row(after=[Cell(text="ann@example.com")])])
+    a_world.open(**previewed(secret))
+    assert "ann@example.com" not in repr(a_world.records())
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"most_rows": 2}, "preview_mismatch"),
+        ({"most_rows": None}, "preview_mismatch"),
+        ({"preview_digest": "0" * 64}, "preview_mismatch"),
+        ({"preview_digest": ""}, "preview_mismatch"),
+        ({"preview": ""}, "preview_mismatch"),
+        ({"preview": "", "preview_digest": ""}, "preview_mismatch"),
+        ({"preview": to_base64(b"{}"), "preview_digest": preview_digest(b"{}")}, "malformed_preview"),
+    ],
+)
+def test_a5_a_preview_that_contradicts_its_digest_or_count_opens_nothing(
+    a_world: World, changes: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        a_world.open(**previewed(**changes))
+    assert refusal.value.code == code
+    assert a_world.records("open") == []
 
 
 def test_the_same_message_twice_is_one_request(a_world: World) -> None:

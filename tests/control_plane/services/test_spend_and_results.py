@@ -7,6 +7,7 @@ import threading
 import msgspec
 import pytest
 
+from tests.control_plane.services.test_requests import previewed
 from tests.control_plane.world import World
 from twokeys.approval import Approval, check
 from twokeys.digest import from_base64
@@ -28,6 +29,14 @@ def test_an_approval_is_signed_for_exactly_this_spend(a_world: World) -> None:
     )  # fmt: skip
     check(Approval(**fields), Signature(reply.key_id, from_base64(reply.signature)), expected, keys)
     assert a_world.stored(opened).state is State.SPENDING
+
+
+def test_the_approval_names_the_preview_and_how_many_rows_it_counted(a_world: World) -> None:
+    opened = a_world.open(**previewed()).id
+    a_world.vote("rob", opened)
+    approval = a_world.spend(opened).approval
+    assert approval["preview_digest"] == a_world.stored(opened).asked.opened.preview_digest
+    assert approval["most_rows"] == 1
 
 
 def test_a5_the_same_nonce_again_gets_the_very_same_bytes_and_another_gets_nothing(a_world: World) -> None:

@@ -193,7 +193,7 @@ class Deployment:
         if person is None:
             raise Refused("You are not registered here any more.", not_done="Nothing was decided.",
                           code="not_registered")  # fmt: skip
-        verdict = Verdict(ballot.approve, ballot.reason, ballot.command_digest)
+        verdict = Verdict(ballot.approve, ballot.reason, ballot.command_digest, ballot.preview_digest)
         return self.services.decisions.vote(person, ballot.request_id, verdict)
 
     def _read(self, stored: Stored, person_id: str) -> None:

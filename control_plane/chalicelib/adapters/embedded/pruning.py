@@ -1,6 +1,6 @@
 """What a deployment on one machine forgets in time. Records, Segments and Seals stay: auditors need nothing of this.
 
-ended Request, 90 days old ──▶ its row, its votes, and its whole Command if no other Request has the same
+ended Request, 90 days old ──▶ its row, its votes, and its whole Command and Preview if no other Request has the same
 enrolment token, a day over ─▶ its row                        edit, longer ago than it counts ──▶ its row
 """
 
@@ -31,6 +31,11 @@ BLOB_DAYS: Final = 1
 MAX_REQUESTS: Final = 1000
 """Most Requests forgotten at once: the store is locked meanwhile."""
 
+_NAMES: Final = ", ".join(
+    f"json_extract(CAST(asked AS TEXT), '$.opened.{field}')" for field in ("command_sha256", "preview_digest")
+)
+"""Of a Request's blobs: its whole Command, and its Preview where it has one."""
+
 _ENDED: Final = "state NOT IN ('pending', 'approved', 'spending', 'in_doubt') AND moved_at < ?"
 
 
@@ -45,24 +50,22 @@ class Pruning:
         now = self._clock.now()
         with self._database.write() as connection:
             gone = connection.execute(
-                "SELECT id, json_extract(CAST(asked AS TEXT), '$.opened.command_sha256') FROM requests"  # noqa: S608
+                f"SELECT id, {_NAMES} FROM requests"  # noqa: S608
                 f" WHERE {_ENDED} ORDER BY moved_at LIMIT ?",
                 (now - REQUEST_DAYS * DAY, MAX_REQUESTS),
             ).fetchall()
-            connection.executemany("DELETE FROM votes WHERE request_id = ?", [(one,) for one, _ in gone])
-            connection.executemany("DELETE FROM requests WHERE id = ?", [(one,) for one, _ in gone])
+            connection.executemany("DELETE FROM votes WHERE request_id = ?", [(one,) for one, *_ in gone])
+            connection.executemany("DELETE FROM requests WHERE id = ?", [(one,) for one, *_ in gone])
             connection.execute("DELETE FROM tokens WHERE expires_at < ?", (now - TOKEN_DAYS * DAY,))
             connection.execute("DELETE FROM edits WHERE at < ?", (now - EDIT_DAYS * DAY,))
-        self._drop_commands({str(command) for _, command in gone}, now)
+        self._drop_blobs({str(name) for _, *names in gone for name in names if name}, now)
         return len(gone)
 
-    def _drop_commands(self, names: set[str], now: int) -> None:
+    def _drop_blobs(self, names: set[str], now: int) -> None:
         if not names:
             return
-        rows = self._database.read().execute(
-            "SELECT DISTINCT json_extract(CAST(asked AS TEXT), '$.opened.command_sha256') FROM requests"
-        )
-        for name in names - {str(command) for (command,) in rows}:
+        rows = self._database.read().execute(f"SELECT {_NAMES} FROM requests")  # noqa: S608
+        for name in names - {str(name) for row in rows for name in row if name}:
             _remove_unless_fresh(self._blobs.path(name), now - BLOB_DAYS * DAY)
 
 

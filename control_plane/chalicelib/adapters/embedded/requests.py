@@ -171,6 +171,10 @@ def _check_ballot(connection: sqlite3.Connection, stored: Stored, ballot: Ballot
         raise Refused("What you were shown is another command than the request holds.",
                       not_done="Nothing was decided.", advice="Open the request again and read it.",
                       code="digest_mismatch")  # fmt: skip
+    if not same_hash(stored.asked.opened.preview_digest, ballot.preview_digest):
+        raise Refused("What you were shown is another preview than the request holds.",
+                      not_done="Nothing was decided.", advice="Open the request again and read it.",
+                      code="preview_mismatch")  # fmt: skip
     if ballot.person_id in stored.asked.excluded:
         raise Refused("Somebody else must decide: you asked for it, answer for who asked, or edited its rules.",
                       not_done="Nothing was decided.", code="excluded")  # fmt: skip
