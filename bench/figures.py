@@ -34,11 +34,13 @@ def resident_mib(pid: int) -> float:
 
 
 @contextmanager
-def deployed(*, hold_seconds: int = 600, limits: str = "", connections: int = 100) -> Iterator[Deployment]:
+def deployed(
+    *, hold_seconds: int = 600, heartbeat_seconds: int = 1, limits: str = "", connections: int = 100
+) -> Iterator[Deployment]:
     """A whole deployment in a temporary folder."""
     with (
         running_postgres(wheel_binaries(), {"max_connections": str(connections + 20)}) as postgres,
         tempfile.TemporaryDirectory() as folder,
-        deployment(Path(folder), postgres, EdgeSettings(hold_seconds, 1, limits)) as whole,
+        deployment(Path(folder), postgres, EdgeSettings(hold_seconds, heartbeat_seconds, limits)) as whole,
     ):
         yield whole

@@ -36,7 +36,7 @@ def command(name: bytes, sql: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """All hidden commands of one session, encoded once.
+    """All hidden commands of one session; short ones are encoded once.
 
     Args:
         guard: Name of the guard's savepoint: unguessable, chosen by the shell for this session, with the prefix that
@@ -54,8 +54,6 @@ class Hidden:
     fail: bytes = field(init=False)
     bracket_open: bytes = field(init=False)
     bracket_close: bytes = field(init=False)
-    fingerprint: bytes = field(init=False)
-    xid: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.guard.startswith(RESERVED_PREFIX) or not _NAME.fullmatch(self.guard):
@@ -77,8 +75,20 @@ class Hidden:
         own("fail", b"RELEASE SAVEPOINT " + guard + b"_none")
         own("bracket_open", b"SET default_transaction_read_only = off")
         own("bracket_close", b"SET default_transaction_read_only = on")
-        own("fingerprint", FINGERPRINT_SQL)
-        own("xid", XID_SQL)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Ask what the session means. Long and asked for a write alone: built then, not kept for each session."""
+        return command(f"{self.guard}q".encode(), FINGERPRINT_SQL)
+
+    @property
+    def xid(self) -> bytes:
+        """Ask for the transaction's id."""
+        return command(f"{self.guard}q".encode(), XID_SQL)
+
+    def question(self, sql: bytes) -> bytes:
+        """Ask something that is not always the same."""
+        return command(f"{self.guard}q".encode(), sql)
 
     def type_names(self, types: Sequence[int]) -> bytes:
         """Ask for the names of these types; see `type_names`."""
