@@ -78,7 +78,7 @@ def _due(outputs: Outputs) -> list[Statement]:
 
 
 def _reconcile(outputs: Outputs) -> list[Statement]:
-    return _ends_requests(outputs)
+    return [*_ends_requests(outputs), *_publishes_again(outputs)]
 
 
 def _notices(outputs: Outputs) -> list[Statement]:
@@ -169,6 +169,18 @@ def _stores(outputs: Outputs, incoming: Sequence[str], published: Sequence[str])
         _allow(
             "BucketsAreEncrypted", ["kms:Decrypt", "kms:GenerateDataKey"], outputs["DataKey"], _via(outputs, "s3")
         ),
+    ]  # fmt: skip
+
+
+def _publishes_again(outputs: Outputs) -> list[Statement]:
+    """Ends a publishing that was cut off: copies what was uploaded and sealed, and takes no uploads itself."""
+    arriving = [f"{outputs['IncomingBucketArn']}/{name}/*" for name in ("lines", "bodies")]
+    stored = _stores(outputs, ["lines", "bodies"], ["lines", "bodies", "seals"])
+    kept = [one for one in stored if one["Sid"] != "TakesUploads"]
+    return [
+        _allow("ReadsUploads", ["s3:GetObject"], arriving), *kept,
+        # It notes where a Seal's objects lie, and makes no Seal.
+        _allow("NotesPublished", ["dynamodb:UpdateItem"], outputs["TableArn"], _partitions(["SEAL#*"])),
     ]  # fmt: skip
 
 

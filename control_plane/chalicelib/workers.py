@@ -3,7 +3,7 @@
     due queue     ──due──▶        a Request's time may be over: look           (one message, one Request)
     notices queue ──notices──▶    a Request was opened: tell who may approve
     each minute   ──export──▶     our own Records become sealed Segments
-    each minute   ──reconcile──▶  what the timers missed
+    each minute   ──reconcile──▶  what the timers missed, and sealed Segments whose publishing was cut off
 
 A message that can never be worked (not ours, or of no Request) is recorded once and raised: the queue hands it over
 again a few times and then to its dead letters, where an alarm looks. A message is never dropped in silence.
@@ -23,6 +23,7 @@ from chalice.app import Blueprint, CloudWatchEvent, Rate, SQSEvent, SQSRecord
 
 from twokeys.errors import InvalidInput, Unavailable
 
+from .ports.recordings import Published
 from .services.reconciling import Reconciled
 
 MAX_MESSAGE_CHARACTERS: Final = 1024
@@ -53,6 +54,7 @@ class Work:
         export: Seals our own Records; returns how many.
         reconcile: Mends what the timers missed.
         silent_edges: How many enrolled Edges have not called for too long.
+        publish: Puts sealed Segments in place whose publishing was cut off.
         poisoned: Keeps a record of a message that can't be worked: queue, message id, what is wrong.
     """
 
@@ -62,6 +64,7 @@ class Work:
     export: Callable[[], int]
     reconcile: Callable[[], Reconciled]
     silent_edges: Callable[[], int]
+    publish: Callable[[], Published]
     poisoned: Callable[[str, str, str], None]
 
 
@@ -107,9 +110,15 @@ def blueprint(queues: Queues, work: Work, logger: Logger, metrics: Metrics) -> B
         if done.reminded or done.started or done.failed or not done.finished:
             logger.warning("timers were missed", reminded=done.reminded, started=done.started, failed=done.failed,
                            finished=done.finished)  # fmt: skip
+        # Before the faults below: Requests that can't be looked at must not keep recordings from auditors.
+        published = work.publish()
+        metrics.add_metric(name="SegmentsPublished", unit=MetricUnit.Count, value=published.count)
         if done.failed:
             raise Unavailable(f"{done.failed} requests could not be looked at.", not_done="They are tried again.",
                               code="reconcile_failed")  # fmt: skip
+        if published.failed:
+            raise Unavailable(f"{published.failed} sealed segments could not be published.",
+                              not_done="They are tried again.", code="publish_failed")  # fmt: skip
 
     return workers
 

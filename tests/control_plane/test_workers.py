@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger, Metrics
 from chalice.app import Chalice
 from chalice.test import Client
 
+from control_plane.chalicelib.ports.recordings import Published
 from control_plane.chalicelib.services.reconciling import Reconciled
 from control_plane.chalicelib.workers import MAX_DELIVERIES, Queues, Work, blueprint, read_message
 from twokeys.errors import InvalidInput, Unavailable
@@ -28,6 +29,7 @@ class Seen:
     told: list[str] = field(default_factory=list)
     poisoned: list[tuple[str, str, str]] = field(default_factory=list)
     found: Reconciled = field(default_factory=lambda: Reconciled(0, 0))
+    published: Published = Published(3)
     fault: Exception | None = None
 
     def remind(self, request_id: str) -> None:
@@ -73,6 +75,7 @@ def functions() -> Iterator[Functions]:
         export=lambda: 7,
         reconcile=lambda: seen.found,
         silent_edges=lambda: 1,
+        publish=lambda: seen.published,
         poisoned=lambda *told: seen.poisoned.append(told),
     )
     app = Chalice(app_name="twokeys")
@@ -135,6 +138,14 @@ def test_a_run_that_left_requests_out_is_an_error_after_its_figures(functions: F
     with pytest.raises(Unavailable, match="1 requests"):
         functions.tick("reconcile")
     assert functions.metric("ExpiryLagSeconds") == [5.0]
+    assert functions.metric("SegmentsPublished") == [3.0], "recordings do not wait for it"
+
+
+def test_a_segment_that_cannot_be_published_is_an_error_after_the_others(functions: Functions) -> None:
+    functions.seen.published = Published(2, failed=1)
+    with pytest.raises(Unavailable, match="1 sealed segments"):
+        functions.tick("reconcile")
+    assert functions.metric("SegmentsPublished") == [2.0]
 
 
 def test_our_own_records_are_sealed_each_minute(functions: Functions) -> None:

@@ -79,7 +79,7 @@ def test_public_keys_are_seen_by_who_verifies(stack: Deployed) -> None:
     ("who", "services"),
     [
         ("api_handler", {"dynamodb", "s3"}), ("export", {"dynamodb", "s3"}), ("due", {"dynamodb"}),
-        ("notices", {"dynamodb"}), ("reconcile", {"dynamodb"}), ("timer", {"dynamodb"}), ("auditor", {"s3"}),
+        ("notices", {"dynamodb"}), ("reconcile", {"dynamodb", "s3"}), ("timer", {"dynamodb"}), ("auditor", {"s3"}),
         ("wake", set()),
     ],
 )  # fmt: skip

@@ -58,9 +58,9 @@ def test_nobody_overwrites_a_recording(stack: Deployed, who: str, path: str) -> 
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
-def test_recordings_are_made_by_the_routes_and_the_export_worker_alone(stack: Deployed, who: str) -> None:
+def test_recordings_are_made_by_the_routes_and_two_workers_alone(stack: Deployed, who: str) -> None:
     made = stack.may(who, "s3:PutObject", recording(stack), **CREATING)
-    assert made is (who in {"api_handler", "export"})
+    assert made is (who in {"api_handler", "export", "reconcile"})
 
 
 def test_recordings_are_made_only_where_they_belong(stack: Deployed) -> None:
@@ -98,10 +98,25 @@ def test_uploads_are_created_and_read_by_the_routes(stack: Deployed) -> None:
     assert stack.may("api_handler", "s3:ListBucket", stack.outputs["IncomingBucketArn"])
 
 
-@pytest.mark.parametrize("who", ["due", "notices", "reconcile", "wake", "timer"])
+@pytest.mark.parametrize("who", ["due", "notices", "wake", "timer"])
 def test_who_has_nothing_to_do_with_recordings_sees_none(stack: Deployed, who: str) -> None:
     assert not stack.may(who, "s3:GetObject", recording(stack))
     assert not stack.may(who, "s3:GetObject", f"{stack.outputs['IncomingBucketArn']}/commands/x")
+
+
+def test_the_reconciler_publishes_what_was_sealed_and_takes_no_uploads(stack: Deployed) -> None:
+    """Whole Commands are none of its business, and a Seal is noted as published, never made."""
+    incoming, table = stack.outputs["IncomingBucketArn"], stack.outputs["TableArn"]
+    seal = {"dynamodb:LeadingKeys": ["SEAL#x"]}
+    for kind in ("lines", "bodies"):
+        assert stack.may("reconcile", "s3:GetObject", f"{incoming}/{kind}/x")
+        assert not stack.may("reconcile", "s3:PutObject", f"{incoming}/{kind}/x", **CREATING)
+        assert not stack.may("reconcile", "s3:DeleteObject", f"{incoming}/{kind}/x")
+    assert not stack.may("reconcile", "s3:GetObject", f"{incoming}/commands/x")
+    identity = stack.identity("reconcile")
+    for action in ("UpdateItem", "PutItem", "DeleteItem"):
+        call = Call(stack.role("reconcile"), f"dynamodb:{action}", table, seal)
+        assert allowed(call, identity) is (action == "UpdateItem")
 
 
 def test_whole_commands_are_hidden_from_auditors(stack: Deployed) -> None:

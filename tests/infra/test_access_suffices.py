@@ -23,13 +23,16 @@ from control_plane.chalicelib.adapters.aws.web_sessions import DynamoWebSessions
 from control_plane.chalicelib.ports.people import PersonEntry
 from control_plane.chalicelib.ports.session_keys import KeptKey
 from control_plane.chalicelib.services.decisions import Verdict
+from control_plane.chalicelib.ports.recordings import Published
 from control_plane.chalicelib.services.notes import note
 from control_plane.chalicelib.services.people import MachineFacts
 from control_plane.chalicelib.services.policies import PolicyVerdict
 from control_plane.chalicelib.services.sessions import Sessions
+from tests.control_plane.ports.storage_suites import RecordingsSuite
 from tests.control_plane.world import TARGET, EdgeActor, ManualClock, message
 from tests.infra.calls import Watched
 from tests.infra.deployed import Deployed
+from tests.support.aws_faults import refusing
 from twokeys.caller import Person
 from twokeys.digest import sha256
 from twokeys.errors import TwokeysError
@@ -128,6 +131,7 @@ def test_every_call_of_every_function_is_one_that_its_policy_allows(running: Run
     assert running.refused() == []
     assert {"kms:Sign", "dynamodb:PutItem", "s3:PutObject", "sts:AssumeRole"} <= running.actions("api_handler")
     assert {"kms:Sign", "s3:PutObject", "s3:GetObject"} <= running.actions("export")
+    assert {"s3:PutObject", "dynamodb:UpdateItem"} <= running.actions("reconcile")
     assert "ses:SendEmail" in running.actions("notices")
     for who in ("due", "reconcile"):
         assert "dynamodb:UpdateItem" in running.actions(who) or "dynamodb:PutItem" in running.actions(who)
@@ -225,6 +229,15 @@ def _an_edge_is_revoked(running: Running) -> None:
     assert "sqs:DeleteQueue" in running.actions("api_handler")
 
 
+def _a_publishing_that_was_cut_off_is_ended(running: Running) -> None:
+    ports, sealed = running.api.ports, RecordingsSuite.sealed(1, 3)
+    ports.recordings.put("lines", sealed.segment, b"lines")
+    client = running.watched["api_handler"].clients.of("s3")
+    with refusing(client, "CopyObject", "SlowDown"), suppress(TwokeysError):
+        ports.recordings.add_seal(sealed)
+    assert running.functions["reconcile"].work.publish() == Published(1)
+
+
 def _person(running: Running, name: str) -> PersonEntry:
     found = running.api.ports.people.person(name)
     assert found is not None
@@ -233,5 +246,6 @@ def _person(running: Running, name: str) -> PersonEntry:
 
 def _workers_work(running: Running) -> None:
     assert running.functions["export"].work.export() > 0
+    _a_publishing_that_was_cut_off_is_ended(running)
     running.functions["due"].work.poisoned("due", "m-1", "It is no message of ours.")
     running.functions["notices"].work.poisoned("notices", "m-2", "It is no message of ours.")

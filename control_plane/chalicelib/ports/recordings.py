@@ -29,6 +29,13 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     sessions: list[str] = []
 
 
+class Published(msgspec.Struct, frozen=True):
+    """What a run did that publishes what was cut off: how many Seals' Segments are in place now, how many failed."""
+
+    count: int
+    failed: int = 0
+
+
 class Recordings(Protocol):
     """The store."""
 

@@ -18,7 +18,7 @@ from control_plane.chalicelib.adapters.aws.objects import TEMPORARY_BYTES, check
 from control_plane.chalicelib.adapters.aws.recordings import S3Recordings
 from control_plane.chalicelib.adapters.aws.seal_items import SealItems
 from control_plane.chalicelib.adapters.aws.table import Table
-from control_plane.chalicelib.ports.recordings import MAX_PART_BYTES, Sealed
+from control_plane.chalicelib.ports.recordings import MAX_PART_BYTES, Published, Sealed
 from tests.control_plane.ports.aws_backend import AwsBackend, backend
 from tests.control_plane.ports.storage_suites import BlobsSuite, RecordingsSuite
 from tests.support.aws_faults import losing_the_answer, refusing
@@ -126,9 +126,26 @@ def test_the_seal_is_published_last(backend: AwsBackend) -> None:
     assert published(backend) == {}
     recordings = backend.ports.recordings
     assert isinstance(recordings, S3Recordings)
-    assert recordings.publish_unfinished() == 1
+    assert recordings.publish_unfinished() == Published(1)
     assert len(published(backend)) == 3
-    assert recordings.publish_unfinished() == 0
+    assert recordings.publish_unfinished() == Published(0)
+
+
+def test_one_segment_that_cannot_be_published_keeps_no_other_back(backend: AwsBackend) -> None:
+    recordings = backend.ports.recordings
+    assert isinstance(recordings, S3Recordings)
+    sealed = [msgspec.structs.replace(uploaded(backend, 1, 3), source=name) for name in ("edge-1", "edge-2")]
+    lost, whole = [msgspec.structs.replace(one, segment=f"{one.source}-1-3") for one in sealed]
+    for one in (lost, whole):
+        backend.ports.recordings.put("lines", one.segment, b"lines")
+        backend.ports.recordings.put("bodies", one.segment, b"bodies")
+        with refusing(backend.clients.of("s3"), "CopyObject", "SlowDown"), pytest.raises(Unavailable):
+            recordings.add_seal(one)
+    backend.clients.of("s3").delete_object(Bucket=backend.settings.incoming_bucket, Key=f"lines/{lost.segment}")
+    assert recordings.publish_unfinished(lambda: True) == Published(0)
+    assert recordings.publish_unfinished() == Published(1, failed=1)
+    assert recordings.seal(whole.segment) == whole
+    assert {name.rsplit("/")[-1].split(".")[0] for name in published(backend)} == {whole.segment}
 
 
 def test_the_next_seal_finishes_the_one_before(backend: AwsBackend) -> None:

@@ -50,8 +50,11 @@ from .timers import Timers
 LIMITS: Final = Limits(bundle_seconds=1800, bundle_refresh_seconds=900)
 """Each look of an idle Edge is a paid call here: docs/cost.md says what more of them cost, SECURITY what fewer mean."""
 
-RECONCILE_SECONDS: Final = 20.0
+RECONCILE_SECONDS: Final = 15.0
 """After which a run of the reconciler leaves the rest to the next one; the function has 29 s."""
+
+PUBLISH_SECONDS: Final = 5.0
+"""After which it begins with no further Segment; one that it has begun may take a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,7 @@ class _Wiring:
         ports, timers = self._ports, Timers(self._table)
         reconciling = Reconciling(ports.requests, wired.timeouts, ports.workflow, self._clock, timers.has)
         teller = Teller(ports.requests, ports.people, self._clock, desk, self._notifier)
+        recordings = recordings_of(self._settings, self._clients)
         return Work(
             exists=lambda request_id: ports.requests.find(request_id) is not None,
             remind=wired.timeouts.remind,
@@ -208,6 +212,7 @@ class _Wiring:
             export=wired.own_segments.export,
             reconcile=lambda: reconciling.run(_over_after(RECONCILE_SECONDS)),
             silent_edges=SilentEdges(ports.edges, self._table, self._clock).count,
+            publish=lambda: recordings.publish_unfinished(_over_after(PUBLISH_SECONDS)),
             poisoned=self._poisoned,
         )
 

@@ -100,7 +100,7 @@ class Bucket:
         Raises:
             Unavailable: when it is not what S3 took, is too long, or does not fit on the disk.
         """
-        with tempfile.TemporaryFile() as file, _disk():
+        with _disk(), tempfile.TemporaryFile() as file:
             if not self._fetched(key, version, file):
                 return None
             file.flush()

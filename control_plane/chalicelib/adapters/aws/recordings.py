@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from twokeys.errors import Conflict, InvalidInput, Unavailable
+from twokeys.errors import Conflict, InvalidInput, TwokeysError, Unavailable
 from twokeys.messages import UploadRequest, UploadTicket
 from twokeys.signature import PublicKey
 
 from ...ports.blobs import MAX_BLOB_BYTES
-from ...ports.recordings import MAX_PART_BYTES, Sealed
+from ...ports.recordings import MAX_PART_BYTES, Published, Sealed
 from .blobs import S3Blobs, blob_key
 from .clients import Clients
 from .objects import Bucket, Found
@@ -108,13 +108,25 @@ class S3Recordings:
     def segments_of(self, session: str) -> list[Sealed]:
         return self._seals.of_session(session)
 
-    def publish_unfinished(self) -> int:
-        """Publish what was cut off, whoever it came from; return how many Seals. For the reconciler.
+    def publish_unfinished(self, is_over: Callable[[], bool] = lambda: False) -> Published:
+        """Publish what was cut off, whoever it came from. For the reconciler.
+
+        Args:
+            is_over: Asked before each Seal: whether this run's time is over.
 
         Raises:
-            Unavailable: for the first that can't be published.
+            Unavailable: when they can't be listed.
         """
-        return sum(self._publish(item).published for item in list(self._seals.unpublished(MAX_UNPUBLISHED)))
+        published = failed = 0
+        for item in list(self._seals.unpublished(MAX_UNPUBLISHED)):
+            if is_over():
+                break
+            try:
+                published += self._publish(item).published
+            except TwokeysError:
+                # One whose parts are gone must not keep the others from auditors.
+                failed += 1
+        return Published(published, failed)
 
     def publish_keys(self, keys: Sequence[PublicKey]) -> bool:
         """Put the list of public keys beside the recordings, once; False when one is there.

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from twokeys.errors import Conflict, Unavailable
+from twokeys.errors import Conflict, InvalidInput, Unavailable
 
 from ...ports.recordings import Sealed
 from ...ports.records import SOURCE
@@ -19,6 +19,9 @@ MAX_TRIES: Final = 8
 
 MAX_ENTRY_BYTES: Final = 16 * 1024 * 1024
 """Longest Seal read back, unpacked."""
+
+MAX_STORED_BYTES: Final = 380_000
+"""Longest Seal as it is kept: an item has 400 KB at most. Ten thousand sessions of our own Edges' take 150 KB."""
 
 UNPUBLISHED: Final = "UNPUBLISHED"
 """Partition of the index with the Seals whose objects are not all in place."""
@@ -68,19 +71,21 @@ class SealItems:
 
         Raises:
             Conflict: when it does not follow the source's last one.
+            InvalidInput: when its sessions' ids are too long to be kept.
             Unavailable: when too many come at once, or DynamoDB does not answer.
         """
+        new = SealItem(sealed, dict(parts))
+        put = _put(new)
         sessions = self._sessions(sealed)
         # What does not fit goes first: an entry that names no Seal is passed over by whoever reads it.
         room = MAX_ACTIONS - _BESIDES
         for start in range(room, len(sessions), MAX_ACTIONS):
             self._table.write(*sessions[start : start + MAX_ACTIONS])
-        new = SealItem(sealed, dict(parts))
         for _ in range(MAX_TRIES):
             if (kept := self.find(sealed.segment)) is not None:
                 return kept
             try:
-                self._table.write(_put(new), self._follow(sealed), *sessions[:room])
+                self._table.write(put, self._follow(sealed), *sessions[:room])
                 return new
             except ConditionFailed:
                 # Which of the two it was is read, not guessed.
@@ -153,6 +158,9 @@ def _put(item: SealItem) -> Put:
     # Compressed: ten thousand sessions are longer than an item may be.
     entry = zlib.compress(msgspec.json.encode([item.sealed, item.parts]))
     segment = item.sealed.segment
+    if len(entry) > MAX_STORED_BYTES:
+        raise InvalidInput("The ids of its sessions are too long together.", not_done="It was not sealed.",
+                           code="too_large")  # fmt: skip
     return Put(
         {"pk": f"SEAL#{segment}", "sk": "SEAL", "segment": segment, "entry": entry, "list_pk": UNPUBLISHED,
          "list_sk": segment},
