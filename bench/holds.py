@@ -53,7 +53,7 @@ async def measure() -> None:
         print(f"{len(waiting)} of {COUNT} held after {time.perf_counter() - begun:.1f} s")
         edge, control = resident_mib(whole.edge.pid), resident_mib(whole.control.pid)
         print(f"memory: edge {before[0]:.0f} → {edge:.0f} MiB, control plane {before[1]:.0f} → {control:.0f} MiB")
-        print(f"        edge {edge * 1.048576:.0f} MB, control plane {control * 1.048576:.0f} MB; wanted: at most 300 each")
+        print(f"edge {edge * 1.048576:.0f} MB, control plane {control * 1.048576:.0f} MB; wanted: at most 300 MB each")
         for caller in callers:
             asyncio.get_running_loop().remove_reader(caller.fileno())
             with contextlib.suppress(OSError), socket.socket(fileno=os.dup(caller.fileno())) as line:

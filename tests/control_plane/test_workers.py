@@ -29,7 +29,7 @@ class Seen:
     told: list[str] = field(default_factory=list)
     poisoned: list[tuple[str, str, str]] = field(default_factory=list)
     found: Reconciled = field(default_factory=lambda: Reconciled(0, 0))
-    published: Published = Published(3)
+    published: Published = field(default_factory=lambda: Published(3))
     fault: Exception | None = None
 
     def remind(self, request_id: str) -> None:

@@ -21,9 +21,9 @@ from control_plane.chalicelib.adapters.aws.table import Table
 from control_plane.chalicelib.adapters.aws.wake_queues import WakeQueues
 from control_plane.chalicelib.adapters.aws.web_sessions import DynamoWebSessions
 from control_plane.chalicelib.ports.people import PersonEntry
+from control_plane.chalicelib.ports.recordings import Published
 from control_plane.chalicelib.ports.session_keys import KeptKey
 from control_plane.chalicelib.services.decisions import Verdict
-from control_plane.chalicelib.ports.recordings import Published
 from control_plane.chalicelib.services.notes import note
 from control_plane.chalicelib.services.people import MachineFacts
 from control_plane.chalicelib.services.policies import PolicyVerdict
