@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from edge_agent.gate import Pass
@@ -51,6 +51,9 @@ class Control(Protocol):
 
     async def until_moved(self, request_id: str, seconds: float) -> bool:
         """Return True when this Request may have moved, False after these seconds without word."""
+
+    def leave(self, request_id: str) -> None:
+        """This connection waits no more; the Request goes on."""
 
     def later_withdraw(self, request_id: str, reason: str) -> None:
         """Withdraw in the background, until it is taken."""
@@ -124,7 +127,12 @@ class Attendant:
         if not inline:
             await self._unless_gone(self.control.upload_command(command))
         request = _open_request(held, digest, fingerprint, command, inline=inline)
-        return await self._unless_gone(self.control.open(request))
+        status = await self._unless_gone(self.control.open(request))
+        if status.id != held.request_id:
+            fields: dict[str, Json] = {"outcome": "joined", "reason": f"goes on as {status.id}"}
+            await self.record(RecordType.DECISION, fields)
+            self.held = replace(held, request_id=status.id)
+        return status
 
     async def tell(self, text: str) -> None:
         """See HoldPorts."""
@@ -133,7 +141,9 @@ class Attendant:
     async def moved(self, held: Held, seconds: int) -> RequestStatus:
         """See HoldPorts. Deadlines here are monotonic; the control plane's own clock decides."""
         clock = asyncio.get_running_loop().time
-        end, next_look = clock() + seconds + GRACE_SECONDS, clock() + LOOK_SECONDS
+        # A retry grant's connection only stops waiting: nothing ends then that the control plane should have ended.
+        grace = GRACE_SECONDS if held.wait_seconds is None else 0
+        end, next_look = clock() + seconds + grace, clock() + LOOK_SECONDS
         while True:
             left = end - clock()
             if left <= 0:
@@ -141,7 +151,7 @@ class Attendant:
             wait = min(left, self.heartbeat_seconds)
             woken = await self._unless_gone(self.control.until_moved(held.request_id, wait))
             self.session.heartbeat()
-            if not woken and clock() < min(next_look, end - GRACE_SECONDS):
+            if not woken and clock() < min(next_look, end - grace):
                 continue
             try:
                 status = await self._unless_gone(self.control.look(held.request_id))
@@ -174,6 +184,10 @@ class Attendant:
     async def abort(self) -> None:
         """See HoldPorts."""
         await self.session.abort()
+
+    async def leave(self, held: Held) -> None:
+        """See HoldPorts. `self.held` names the Request that was joined."""
+        self.control.leave(self.held.request_id)
 
     async def withdraw(self, held: Held, reason: str) -> None:
         """See HoldPorts."""
@@ -232,6 +246,7 @@ def _open_request(held: Held, digest: str, fingerprint: str, command: bytes, *, 
         bundle=held.decision.revision,
         hold_seconds=held.hold_seconds,
         in_transaction=held.in_transaction,
+        retry=held.wait_seconds is not None,
     )
 
 

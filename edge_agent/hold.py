@@ -8,11 +8,13 @@ No socket, clock or randomness here: all that is asked of `HoldPorts`. Rules:
   2. A hang-up or cancel raises `CallerGone` out of any wait: the Request is withdrawn, nothing is forwarded.
   3. Any error before the forward is a denial. After the forward nothing is retried: the outcome is reported as it is
      known, or as in doubt.
+  4. A retry grant is never withdrawn once it is open: a caller that could not wait sends the same Command again, which
+     joins the Request that waits for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edge_agent.gate import Gate, Pass
@@ -50,6 +52,8 @@ class Held:
     hold_seconds: int
     types: tuple[str, ...] = ()
     """Names of the parameters' types as the server resolved them."""
+    wait_seconds: int | None = None
+    """For how long its connection waits until the Request goes on alone, as a retry grant. None: to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +94,22 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOpen:
+    """The caller gets an error as with `Denied`, and its Request, a retry grant, goes on without it."""
+
+    message: str
+    detail: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """The caller is gone or has cancelled; nobody waits for an answer."""
 
     reason: str
 
 
-Ending = Result | Denied | Withdrawn
+Ending = Result | Denied | LeftOpen | Withdrawn
 
 
 class HoldPorts(Protocol):
@@ -109,7 +122,10 @@ class HoldPorts(Protocol):
         """Append a Record and return when it is on disk. Raises Unavailable when it can't be."""
 
     async def open(self, held: Held, digest: str, fingerprint: str) -> RequestStatus:
-        """Open the Request: the digest is of the Command and this fingerprint. Raises Unavailable or Refused."""
+        """Open the Request: the digest is of the Command and this fingerprint. Raises Unavailable or Refused.
+
+        The answer to a retry grant may be about an earlier one: that is the Request from then on.
+        """
 
     async def tell(self, text: str) -> None:
         """A notice to the caller, in its own protocol."""
@@ -129,6 +145,9 @@ class HoldPorts(Protocol):
     async def abort(self) -> None:
         """Undo `prepare`; harmless without one."""
 
+    async def leave(self, held: Held) -> None:
+        """This connection waits no more; the Request, a retry grant, goes on."""
+
     async def withdraw(self, held: Held, reason: str) -> None:
         """Tell the control plane that nobody waits any more; retried in the background until it is taken."""
 
@@ -139,7 +158,7 @@ class HoldPorts(Protocol):
 async def hold(held: Held, ports: HoldPorts, gate: Gate) -> Ending:
     """Carry one held Command to its Ending. Raises nothing but cancellation."""
     try:
-        digest, denial = await _wait_for_people(held, ports)
+        held, digest, denial = await _wait_for_people(held, ports)
         if denial is not None:
             return denial
     except CallerGone as gone:
@@ -149,28 +168,38 @@ async def hold(held: Held, ports: HoldPorts, gate: Gate) -> Ending:
     return await _use_approval(held, ports, gate, digest)
 
 
-async def _wait_for_people(held: Held, ports: HoldPorts) -> tuple[str, Denied | None]:
+async def _wait_for_people(held: Held, ports: HoldPorts) -> tuple[Held, str, Denied | LeftOpen | None]:
     fingerprint = await ports.fingerprint()
     digest = command_digest(held.command, _setting(held, fingerprint))
     await ports.record(RecordType.HOLD, {"command_digest": digest, "outcome": "hold"}, body=True)
     status = await ports.open(held, digest, fingerprint)
+    if held.wait_seconds is not None:
+        held = replace(held, request_id=status.id)
     asked = ", ".join(status.asked) or "the reviewers"
-    await ports.tell(
-        f"held for approval: request {held.request_id}, asked: {asked}, "
-        f"{status.seconds_left} s left before it is denied"
-    )
     if status.state == State.PENDING:
-        status = await ports.moved(held, status.seconds_left)
+        await ports.tell(
+            f"held for approval: request {held.request_id}, asked: {asked}, "
+            f"{status.seconds_left} s left before it is denied"
+        )
+        opened, seconds = status, status.seconds_left
+        if held.wait_seconds is not None:
+            seconds = min(held.wait_seconds, seconds)
+        if seconds:
+            status = await ports.moved(held, seconds)
+        if held.wait_seconds is not None and status.state == State.PENDING:
+            await ports.leave(held)
+            await ports.record(RecordType.DECISION, {"outcome": "left_open", "command_digest": digest})
+            return held, digest, _left_open(held, opened, seconds)
     decided_by: list[Json] = list(status.decided_by)
     fields: dict[str, Json] = {"outcome": status.state, "command_digest": digest, "approvers": decided_by}
     if status.reason:
         fields["reason"] = status.reason
     await ports.record(RecordType.DECISION, fields)
     if status.state == State.APPROVED:
-        return digest, None
+        return held, digest, None
     if status.state == State.PENDING:
         await ports.withdraw(held, "no answer reached the edge in time")
-    return digest, _denial(held, status)
+    return held, digest, _denial(held, status)
 
 
 async def _use_approval(held: Held, ports: HoldPorts, gate: Gate, digest: str) -> Ending:
@@ -228,8 +257,10 @@ def _redeem(held: Held, gate: Gate, digest: str, spent: Spent) -> Pass:
 
 
 async def _unused(held: Held, ports: HoldPorts, spent: Spent | None, ending: Ending, reason: str) -> Ending:
-    """An approval that was not used: reported as failed when it was spent already, else withdrawn."""
-    if spent is None:
+    """An approval that was not used: reported as failed when it was spent already, else withdrawn; see rule 4."""
+    if spent is None and held.wait_seconds is not None:
+        await _record_quietly(ports, RecordType.DECISION, {"outcome": "unused", "reason": reason})
+    elif spent is None:
         await ports.withdraw(held, reason)
         await _record_quietly(ports, RecordType.DECISION, {"outcome": State.WITHDRAWN.value, "reason": reason})
     else:
@@ -259,12 +290,17 @@ async def _conclude(held: Held, ports: HoldPorts, spent: Spent, result: Result, 
 
 
 async def _withdrawn(held: Held, ports: HoldPorts, reason: str) -> Withdrawn:
+    if held.wait_seconds is not None:
+        await ports.leave(held)
+        await _record_quietly(ports, RecordType.DECISION, {"outcome": "left_open", "reason": reason})
+        return Withdrawn(reason)
     await ports.withdraw(held, reason)
     await _record_quietly(ports, RecordType.DECISION, {"outcome": State.WITHDRAWN.value, "reason": reason})
     return Withdrawn(reason)
 
 
 async def _denied_by_error(held: Held, ports: HoldPorts, error: TwokeysError) -> Denied:
+    # `held` names what this hold would have opened: an earlier Request that it joined stays.
     await ports.withdraw(held, error.happened)
     await _record_quietly(ports, RecordType.DECISION, {"outcome": "denied", "reason": error.happened})
     return Denied(
@@ -280,6 +316,16 @@ async def _record_quietly(ports: HoldPorts, kind: RecordType, fields: dict[str, 
         await ports.record(kind, fields)
     except TwokeysError:
         return
+
+
+def _left_open(held: Held, opened: RequestStatus, waited: int) -> LeftOpen:
+    asked = ", ".join(opened.asked) or "the reviewers"
+    return LeftOpen(
+        f"twokeys: held: request {held.request_id} waits for {asked}, {opened.seconds_left - waited} s left",
+        _request_detail(held),
+        "Nothing was run. Send the very same statement again once it is approved: it then runs, once. "
+        f"An approval can be used for {opened.grant_seconds} s.",
+    )
 
 
 def _denial(held: Held, status: RequestStatus) -> Denied:

@@ -23,10 +23,12 @@ from edge_agent.control.queue_polls import QueuePolls
 from edge_agent.control.waker import Waker
 from edge_agent.directory import BundleDirectory
 from edge_agent.gate import Gate, Standing, World
+from edge_agent.holds import Holds
 from edge_agent.net import tls
 from edge_agent.net.http import ControlHttp
+from edge_agent.net.postgres_copy import CopyRoom
 from edge_agent.net.postgres_listener import Listener, ListenerParts
-from edge_agent.net.postgres_relay import Cancelling, Holds, Surroundings
+from edge_agent.net.postgres_relay import Cancelling, Surroundings
 from edge_agent.net.postgres_settle import outcome_of
 from edge_agent.net.postgres_start import Door
 from edge_agent.net.sqs import SqsQueue
@@ -138,7 +140,7 @@ class Edge:
         """Withdraw or settle what an earlier process of this Edge left unfinished; again while doubts remain."""
         while True:
             try:
-                if not await settle_orphans(self.client, self._outcome):
+                if not await settle_orphans(self.client, self._outcome, self.liaison.opened):
                     return
             except TwokeysError as error:
                 log("not_settled_yet", reason=error.happened)
@@ -189,9 +191,9 @@ def build(config: EdgeConfig) -> Edge:
     edge = Edge(config, identity.edge_id, gate, clock, journal, client, http, keeper, waker, liaison, uploader,
                 doors, listeners, directories)  # fmt: skip
     classifier = SqlClassifier(SqlLimits(cache_entries=config.limits.max_verdicts))
-    holds = Holds(config.limits)
+    holds, copies = Holds(config.limits), CopyRoom(config.edge.state_dir, config.limits.max_copied_bytes)
     for section in config.postgres:
-        edge.listeners.append(Listener(_listener_parts(edge, section, classifier, holds)))
+        edge.listeners.append(Listener(_listener_parts(edge, section, classifier, holds, copies)))
     return edge
 
 
@@ -248,13 +250,15 @@ def _door(section: PostgresSection, limits: LimitsSection) -> Door:
     return Door(section, rules, upstream, server_tls, client_tls)
 
 
-def _listener_parts(edge: Edge, section: PostgresSection, classifier: SqlClassifier, holds: Holds) -> ListenerParts:
+def _listener_parts(
+    edge: Edge, section: PostgresSection, classifier: SqlClassifier, holds: Holds, copies: CopyRoom
+) -> ListenerParts:
     def session_key(session: str) -> SessionKey | None:
         known = edge.keeper.known
         return SessionKey(session, known.wrapping) if known is not None else None
 
     def surroundings(cancel: Cancelling) -> Surroundings:
-        return Surroundings(edge.gate, edge.liaison, holds, section, cancel)
+        return Surroundings(edge.gate, edge.liaison, holds, section, cancel, copies)
 
     return ListenerParts(
         edge.doors[section.target],

@@ -31,6 +31,8 @@ class Decision:
         approvals: Distinct approvals a hold needs.
         revision: Revision of the Bundle under which it was decided.
         sensitive: An allowed read must be on disk before it is forwarded.
+        wait: Seconds that a held Command's connection waits; its Request is then a retry grant, which outlives the
+            connection. None: the connection waits as long as the Request does, and the Request ends with it.
     """
 
     outcome: Outcome
@@ -39,6 +41,7 @@ class Decision:
     approvals: int = 1
     revision: int = 0
     sensitive: bool = False
+    wait: int | None = None
 
     @property
     def requirement(self) -> str:

@@ -102,7 +102,8 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     `command` is the canonical JSON of the Command in base64; left out when it was uploaded as blob
     ``command_sha256``. `accesses` are ``effect:kind:name``. `fingerprint` is what the session meant at the hold:
     with it and the Command the `command_digest` is computed again. `types` are the names of the parameters' types as
-    the server resolved them, shown beside the values; the digest covers them only as far as Parse gave them.
+    the server resolved them, shown beside the values; the digest covers them only as far as Parse gave them. `retry`
+    opens a retry grant (`twokeys.request`): the answer may be about an earlier one of the same Command.
     """
 
     id: RequestId
@@ -138,10 +139,14 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     bundle: Count
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)]
     in_transaction: bool = False
+    retry: bool = False
 
 
 class RequestStatus(Message, frozen=True, kw_only=True):
-    """Where a Request stands, for its Edge. `asked` names the people or groups that were asked."""
+    """Where a Request stands, for its Edge. `asked` names the people or groups that were asked.
+
+    `grant_seconds` is for how long an approval can be used; told of retry grants alone.
+    """
 
     id: RequestId
     state: Short
@@ -149,6 +154,7 @@ class RequestStatus(Message, frozen=True, kw_only=True):
     asked: list[Short] = []
     reason: Text = ""
     decided_by: list[Short] = []
+    grant_seconds: Count = 0
 
 
 class PollRequest(Message, frozen=True, kw_only=True):
@@ -216,7 +222,7 @@ class ResultReport(Message, frozen=True, kw_only=True):
 
 
 class OpenItem(Message, frozen=True, kw_only=True):
-    """One unfinished Request of this Edge: pending, approved, spending or in_doubt."""
+    """One unfinished Request of this Edge: pending, approved, spending or in_doubt; `retry`: it outlives the Edge."""
 
     id: RequestId
     state: Short
@@ -224,6 +230,7 @@ class OpenItem(Message, frozen=True, kw_only=True):
     database: Short
     xid: Short = ""
     nonce: NonceOrEmpty = ""
+    retry: bool = False
 
 
 class OpenList(Message, frozen=True, kw_only=True):

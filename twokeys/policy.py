@@ -8,7 +8,8 @@ Nothing matches means Deny, for reads too. Forbid beats permit. A policy that ca
 would skip it, which for a forbid would fail open. The built-in nevers are part of every set.
 
 Annotations that policies may carry: `@id` (required, unique), `@advice` (shown to the caller), `@approvals("2")`
-(distinct people a hold needs), `@sensitive("true")` (an allowed read is on disk before it is forwarded).
+(distinct people a hold needs), `@sensitive("true")` (an allowed read is on disk before it is forwarded), `@wait("5")`
+(a hold answers its caller after so many seconds, and its Request goes on as a retry grant: see `twokeys.request`).
 
 Source: Cedar language reference, https://docs.cedarpolicy.com/.
 """
@@ -37,6 +38,9 @@ MAX_POLICIES: Final = 1000
 
 MAX_APPROVALS: Final = 9
 """Most approvals that one policy may ask for."""
+
+MAX_WAIT_SECONDS: Final = 86400
+"""Longest `@wait`."""
 
 RESERVED_PREFIX: Final = "twokeys-"
 """Policy ids that only the built-in nevers carry."""
@@ -130,6 +134,7 @@ class Policies:
             approvals=max(decision.approvals for decision in worst),
             revision=self.revision,
             sensitive=any(decision.sensitive for decision in decisions),
+            wait=min((decision.wait for decision in worst if decision.wait is not None), default=None),
         )
 
     def _decide_access(self, caller: Caller, target: str, access: Access, context: Mapping[str, Any]) -> Decision:
@@ -189,6 +194,7 @@ class Policies:
             approvals=max((int(item["approvals"]) for item in found if "approvals" in item), default=1),
             revision=self.revision,
             sensitive=any(item.get("sensitive") == "true" for item in found),
+            wait=min((int(item["wait"]) for item in found if "wait" in item), default=None),
         )
 
 
@@ -258,13 +264,18 @@ def _check_annotations(annotations: list[dict[str, str]]) -> None:
     for item in annotations:
         if item["id"].startswith(RESERVED_PREFIX):
             raise _invalid(f"the id {item['id']!r} is reserved")
-        approvals = item.get("approvals", "1")
-        if not (approvals.isdecimal() and approvals.isascii() and 1 <= int(approvals) <= MAX_APPROVALS):
+        if not _is_number(item.get("approvals", "1"), 1, MAX_APPROVALS):
             raise _invalid(f"@approvals of {item['id']!r} is no number from 1 to {MAX_APPROVALS}")
+        if not _is_number(item.get("wait", "0"), 0, MAX_WAIT_SECONDS):
+            raise _invalid(f"@wait of {item['id']!r} is no number from 0 to {MAX_WAIT_SECONDS}")
         if item.get("sensitive", "true") != "true":
             raise _invalid(f'@sensitive of {item["id"]!r} can only be "true"')
-        if unknown := sorted(set(item) - {"id", "advice", "approvals", "sensitive"}):
+        if unknown := sorted(set(item) - {"id", "advice", "approvals", "sensitive", "wait"}):
             raise _invalid(f"{item['id']!r} has the unknown annotation @{unknown[0]}")
+
+
+def _is_number(text: str, lowest: int, highest: int) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) < 10 and lowest <= int(text) <= highest
 
 
 def _named(message: str, annotations: list[dict[str, str]]) -> str:

@@ -10,6 +10,9 @@ Rules:
   3. `spending` is entered once, by the Edge that asked, with a fresh nonce; there is no way back.
   4. `in_doubt` is the only finished state that a settlement may still turn, into `done` or `failed`.
   5. Everything else is final: silence, a crash or a doubled message can't turn a denial into anything.
+  6. A Request dies with the connection that waits for it (withdrawn), unless it was opened as a *retry grant*: that one
+     outlives connection and Edge. The same Command (same digest) of the same caller at the same Edge joins it instead
+     of opening another, and once approved spends it like any other: once, and until it lapses.
 """
 
 from __future__ import annotations

@@ -96,8 +96,9 @@ class ControlClient:
         return None if answer.status == 304 else _read(SignedBundle, answer, MAX_BUNDLE_ANSWER_BYTES)
 
     async def open(self, request: OpenRequest) -> RequestStatus:
-        """Open a Request; idempotent by its id."""
-        return _about(request.id, await self._call("POST", "/v1/requests", request, RequestStatus))
+        """Open a Request; idempotent by its id. A retry grant may join an earlier one: the answer is about that."""
+        status = await self._call("POST", "/v1/requests", request, RequestStatus)
+        return status if request.retry else _about(request.id, status)
 
     async def poll(self, request: PollRequest) -> PollReply:
         """Wait for wake-ups."""

@@ -33,6 +33,9 @@ from twokeys.request import State
 MAX_WITHDRAWALS: Final = 10_000
 """Withdrawals that wait to be told. Beyond, the oldest is dropped: its Request ends by its own deadline."""
 
+MAX_OPENED: Final = 20_000
+"""Own Requests remembered: more than an Edge can have unfinished."""
+
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 30.0
 
@@ -72,6 +75,7 @@ class Liaison:
         self._client, self._waker, self._uploads, self._upload_seconds = client, waker, uploads, upload_seconds
         self._reports: dict[str, ResultReport] = {}
         self._withdrawals: dict[str, WithdrawRequest] = {}
+        self._opened: dict[str, None] = {}
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,13 +83,28 @@ class Liaison:
     async def open(self, request: OpenRequest) -> RequestStatus:
         """Open a Request, and watch it."""
         self._waker.watch(request.id)
+        self._opened[request.id] = None
+        if len(self._opened) > MAX_OPENED:
+            del self._opened[next(iter(self._opened))]
         try:
-            return self._heard(await self._client.open(request))
+            status = await self._client.open(request)
+            if status.id != request.id:
+                self._waker.unwatch(request.id)
+                self._waker.watch(status.id)
+            return self._heard(status)
         except BaseException as error:
             self._waker.unwatch(request.id)
             if isinstance(error, TwokeysError) and error.code in OTHER_RULES:
                 self._doubted()
             raise
+
+    def opened(self, request_id: str) -> bool:
+        """Whether this process opened it: then a session of ours waits for it, or has seen to it."""
+        return request_id in self._opened
+
+    def leave(self, request_id: str) -> None:
+        """A connection waits for this Request no more, and the Request goes on."""
+        self._waker.unwatch(request_id)
 
     async def look(self, request_id: str) -> RequestStatus:
         """Where a Request stands."""
@@ -177,29 +196,40 @@ async def _unless_refused(call: Awaitable[RequestStatus]) -> None:
         return
 
 
-async def settle_orphans(client: ControlClient, outcome: Callable[[OpenItem], Awaitable[str]]) -> int:
+async def settle_orphans(
+    client: ControlClient,
+    outcome: Callable[[OpenItem], Awaitable[str]],
+    ours: Callable[[str], bool] = lambda request_id: False,
+) -> int:
     """At start: withdraw what nobody waits for any more, and settle what may have been forwarded.
+
+    Retry grants stay: their caller comes again.
 
     Args:
         client: Whose Requests.
         outcome: Asked for each Request that was spent: ``done`` or ``failed`` where the server knows the transaction,
             else ``in_doubt``.
+        ours: Whether a Request is this process's own, and no orphan.
 
     Returns:
-        How many Requests were found.
+        How many orphans were found.
 
     Raises:
         Unavailable: when the control plane can't be reached.
     """
     seen: set[str] = set()
+    orphans = 0
     for _ in range(MAX_ORPHAN_PAGES):
         fresh = [item for item in await client.orphans() if item.id not in seen]
         if not fresh:
             break
         for item in fresh:
             seen.add(item.id)
+            if ours(item.id) or (item.retry and item.state in (State.PENDING, State.APPROVED)):
+                continue
+            orphans += 1
             await _unless_refused(_settle(client, item, outcome))
-    return len(seen)
+    return orphans
 
 
 async def _settle(

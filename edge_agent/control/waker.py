@@ -40,6 +40,7 @@ class _Watch:
 
     event: asyncio.Event
     next_look: float
+    waiters: int = 1
 
 
 class Waker:
@@ -68,13 +69,26 @@ class Waker:
         """Whether the last poll was answered."""
 
     def watch(self, request_id: str) -> None:
-        """Take note of wake-ups for this Request from now on: before it is opened, so that none is missed."""
+        """Take note of wake-ups for this Request from now on: before it is opened, so that none is missed.
+
+        Several connections may wait for one retry grant: each unwatches once.
+        """
+        known = self._watched.get(request_id)
+        if known is not None:
+            known.waiters += 1
+            return
         self._watched[request_id] = _Watch(asyncio.Event(), self._next_look())
         self._any.set()
 
     def unwatch(self, request_id: str) -> None:
         """Forget about this Request; harmless when it is not watched."""
-        self._watched.pop(request_id, None)
+        known = self._watched.get(request_id)
+        if known is not None:
+            known.waiters -= 1
+            # Whoever waits as well must look too: a wake-up is taken by one of them.
+            known.event.set()
+            if not known.waiters:
+                del self._watched[request_id]
         if not self._watched:
             self._any.clear()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from base64 import b32encode
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
@@ -20,10 +19,12 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from edge_agent.attend import Attendant, Control
-from edge_agent.config import LimitsSection, PostgresSection
+from edge_agent.config import PostgresSection
 from edge_agent.door import SessionDoor, facts_of
 from edge_agent.gate import Gate
-from edge_agent.hold import CallerGone, Denied, Held, hold
+from edge_agent.hold import CallerGone, Denied, Held, LeftOpen, Withdrawn, hold
+from edge_agent.holds import Holds
+from edge_agent.net.postgres_copy import CopyDesk, CopyRoom
 from edge_agent.net.postgres_hold import WaitingCommand
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import events
@@ -41,31 +42,6 @@ Cancelling = Callable[[], Coroutine[Any, Any, None]]
 """Sends a CancelRequest to the server."""
 
 
-@dataclass(slots=True)
-class Holds:
-    """How many Commands wait, in all and per caller."""
-
-    limits: LimitsSection
-    total: int = 0
-    of_caller: Counter[str] = field(default_factory=Counter)
-
-    def take(self, caller: str) -> bool:
-        """Count one more; False when there are too many."""
-        full = self.total >= self.limits.max_open_requests
-        if full or self.of_caller[caller] >= self.limits.max_open_per_caller:
-            return False
-        self.total += 1
-        self.of_caller[caller] += 1
-        return True
-
-    def give(self, caller: str) -> None:
-        """One less."""
-        self.total -= 1
-        self.of_caller[caller] -= 1
-        if not self.of_caller[caller]:
-            del self.of_caller[caller]
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all sessions of an Edge share."""
@@ -75,6 +51,7 @@ class Surroundings:
     holds: Holds
     section: PostgresSection
     cancel: Cancelling
+    copies: CopyRoom = field(default_factory=CopyRoom)
 
 
 class Relay:
@@ -90,6 +67,7 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._full: set[Wire] = set()
+        self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
         self.reason = ""
         """Why the session ended."""
 
@@ -113,6 +91,7 @@ class Relay:
             asyncio.get_running_loop().call_later(LINGER_SECONDS, wire.abort)
         while self._tasks:
             await asyncio.wait(self._tasks)
+        self._copies.close()
 
     def cancel(self) -> None:
         """A CancelRequest with this session's key came."""
@@ -210,6 +189,10 @@ class Relay:
             case events.Withdrawn():
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.withdraw(effect.reason)
+            case (
+                events.StageBegun() | events.Staged() | events.StageDropped() | events.SendStaged() | events.Copied()
+            ):
+                self._copies.act(effect, self._server)
             case events.Declined():
                 self._declined(effect)
             case events.ForwardCancel():
@@ -227,6 +210,7 @@ class Relay:
         before = self._door.distrust_names if moves_names else _nothing
         waiting = WaitingCommand(effect.ticket, self._session, self._settle, self._records, before)
         self._waiting[effect.ticket] = waiting
+        self._copies.hold(effect.ticket, effect.command.copy)
         run = self._hold if isinstance(effect, events.Held) else self._run_allowed
         self._spawn(self._attend(run, effect, waiting))
 
@@ -254,25 +238,33 @@ class Relay:
             reason = "too many commands are waiting already"
             self._quietly(RecordType.REFUSED, {**facts_of(effect.judgement, effect.command.text), "reason": reason})
             waiting.deny(f"twokeys: denied: {reason}", "", "Wait for those to be decided, then send it again.")
+            self._copies.forget(effect.ticket)
             self._waiting.pop(effect.ticket, None)
             return
         try:
             await run(effect, waiting)
         finally:
             self._around.holds.give(caller)
+            self._copies.forget(effect.ticket)
             self._waiting.pop(effect.ticket, None)
 
     async def _hold(self, effect: events.Held, waiting: WaitingCommand) -> None:
         section, facts = self._around.section, self._facts
         seconds = section.in_transaction_hold_seconds if effect.in_transaction else section.hold_seconds
+        wait = effect.judgement.decision.wait
+        if wait is not None:
+            wait, seconds = min(wait, seconds), section.hold_seconds
         held = Held(
             request_id(), facts.id, facts.target, facts.database, facts.caller, facts.client, effect.command,
             effect.judgement.verdict.classification, effect.judgement.decision, effect.in_transaction, seconds,
-            effect.types,
+            effect.types, wait,
         )  # fmt: skip
         attendant = Attendant(held, waiting, self._around.control, float(section.heartbeat_seconds))
         ending = await hold(held, attendant, self._around.gate)
-        if isinstance(ending, Denied):
+        if wait is not None:
+            went_on = isinstance(ending, LeftOpen | Withdrawn)
+            self._around.holds.leave_or_come_back(facts.caller.id, attendant.held.request_id, seconds if went_on else 0)
+        if isinstance(ending, Denied | LeftOpen):
             waiting.deny(ending.message, ending.detail, ending.hint)
 
     async def _run_allowed(self, effect: events.Allowed, waiting: WaitingCommand) -> None:
@@ -298,7 +290,7 @@ class Relay:
         for name, value in (("rows", result.rows), ("sqlstate", result.sqlstate), ("reason", result.reason)):
             if value not in (None, ""):
                 fields[name] = value
-        self._quietly(RecordType.RESULT, fields)
+        self._quietly(RecordType.RESULT, fields, self._copies.body())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_agent.gate import Gate, Pass
-from edge_agent.hold import CallerGone, Denied, Ending, Held, Prepared, Result, Spent, Withdrawn, hold
+from edge_agent.hold import CallerGone, Denied, Ending, Held, LeftOpen, Prepared, Result, Spent, Withdrawn, hold
 from tests.edge_agent.test_gate import CALLER, KEY, WRITE, standing_gate, world
 from twokeys.approval import TYPE, Approval
 from twokeys.command import PostgresCommand, QueryProtocol
@@ -100,6 +100,9 @@ class Script:
 
     async def abort(self) -> None:
         self.steps.append("abort")
+
+    async def leave(self, held: Held) -> None:
+        self.steps.append("leave")
 
     async def withdraw(self, held: Held, reason: str) -> None:
         self.steps.append("withdraw")
@@ -260,3 +263,61 @@ def test_the_outcome_is_reported_as_it_is_known(result: Result) -> None:
     assert play(ports) == result
     assert ports.reports[0].outcome == result.outcome
     assert ports.steps.count("FORWARD") == 1
+
+
+# retry grants
+
+
+def retrying(wait: int = 5) -> Script:
+    ports = script()
+    ports.held = replace(ports.held, wait_seconds=wait)
+    return ports
+
+
+def test_a_caller_that_can_not_wait_is_told_the_request_and_nothing_is_withdrawn() -> None:
+    ports = retrying()
+    ports.answer = pending(0)
+    ending = play(ports)
+    assert isinstance(ending, LeftOpen) and REQUEST in ending.message and "the very same" in ending.hint
+    assert ports.steps == [
+        "fingerprint", "record hold", "open", "tell held for approval", "wait", "leave", "record decision",
+    ]  # fmt: skip
+    assert ports.records[-1]["outcome"] == "left_open"
+
+
+def test_one_that_does_not_wait_at_all_is_answered_at_once() -> None:
+    ports = retrying(0)
+    assert isinstance(play(ports), LeftOpen)
+    assert "wait" not in ports.steps
+
+
+def test_the_same_command_again_joins_its_request_and_runs_once_approved() -> None:
+    ports = retrying(0)
+    earlier = "req_" + "b" * 26
+    ports.opened = RequestStatus(id=earlier, state="approved", decided_by=["rob"])
+    assert play(ports) == Result("done", rows=3)
+    assert "wait" not in ports.steps and ports.steps.count("FORWARD") == 1
+
+
+def test_a_hang_up_leaves_a_retry_grant_open() -> None:
+    ports = retrying()
+    ports.answer = CallerGone("the caller hung up")
+    assert play(ports) == Withdrawn("the caller hung up")
+    assert "withdraw" not in ports.steps and "leave" in ports.steps
+
+
+@pytest.mark.parametrize("error", ["prepare_error", "spend_error"])
+def test_a5_what_fails_before_the_spend_leaves_the_approval_to_the_next_try(error: str) -> None:
+    ports = retrying(0)
+    ports.opened = moved("approved")
+    setattr(ports, error, Conflict("The request was spent by another call.", not_done="x"))
+    assert isinstance(play(ports), Denied)
+    assert "withdraw" not in ports.steps and "FORWARD" not in ports.steps
+
+
+def test_a_denial_answers_the_same_command_again() -> None:
+    ports = retrying(0)
+    ports.opened = moved("denied", "not on a Friday")
+    ending = play(ports)
+    assert isinstance(ending, Denied) and "not on a Friday" in ending.message
+    assert "FORWARD" not in ports.steps

@@ -202,6 +202,8 @@ def test_a_sensitive_read_says_so_and_a_denial_carries_advice() -> None:
         (PERMIT_ALL + PERMIT_ALL, "stands twice"),
         ('@id("twokeys-x") permit (principal, action, resource);', "reserved"),
         ('@id("a") @approvals("0") permit (principal, action, resource);', "@approvals"),
+        ('@id("a") @wait("-1") permit (principal, action, resource);', "@wait"),
+        ('@id("a") @wait("86401") permit (principal, action, resource);', "@wait"),
         ('@id("a") @approvals("²") permit (principal, action, resource);', "@approvals"),
         (f'@id("a") @approvals("{MAX_APPROVALS + 1}") permit (principal, action, resource);', "@approvals"),
         ('@id("a") @sensitive("false") permit (principal, action, resource);', "@sensitive"),

@@ -67,6 +67,7 @@ class RequestView:
         seconds_left: By the control plane's clock; 0 when it is over.
         approvals_needed: Distinct people.
         votes: Cast so far.
+        retry: It is a retry grant: nobody waits, and it runs when its caller sends the same again.
         outcome: What became of it in a sentence; empty while it is pending.
         finished_at: ISO 8601, or empty.
     """
@@ -91,6 +92,7 @@ class RequestView:
     seconds_left: int
     approvals_needed: int
     votes: tuple[VoteView, ...] = ()
+    retry: bool = False
     outcome: str = ""
     finished_at: str = ""
 

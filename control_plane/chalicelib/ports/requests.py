@@ -11,6 +11,7 @@ import msgspec
 
 from twokeys.effect import Effect
 from twokeys.messages import OpenItem, OpenRequest
+from twokeys.record import same_hash
 from twokeys.request import Event, State
 
 from .records import Note
@@ -20,6 +21,10 @@ MAX_ITEM_BYTES: Final = 400_000
 
 MAX_LISTED: Final = 200
 """Most Requests in one listing."""
+
+
+DENIAL_STANDS_MILLISECONDS: Final = 600_000
+"""For how long a denied retry grant answers the same Command again: nobody is asked twice in a row."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +117,25 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         return max(0, -(-(self.due_at - now) // 1000)) if self.due_at else 0
 
 
+def answers_again(stored: Stored, asked: Asked, now: int) -> bool:
+    """Whether this Request answers a retry grant that is asked for anew: it waits, can be spent, or was just denied.
+
+    Args:
+        stored: An earlier one.
+        asked: The one that would be opened.
+        now: Milliseconds since the epoch, the store's clock.
+    """
+    before = stored.asked
+    if not (asked.opened.retry and before.opened.retry and before.edge_id == asked.edge_id):
+        return False
+    same = same_hash(before.opened.command_digest, asked.opened.command_digest)
+    if not same or before.requirement != asked.requirement:
+        return False
+    if stored.state is State.DENIED:
+        return now - stored.moved_at < DENIAL_STANDS_MILLISECONDS
+    return stored.state in (State.PENDING, State.APPROVED) and now < stored.due_at
+
+
 class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     """A vote, with what must still be true in the transaction that counts it.
 
@@ -153,6 +177,8 @@ class Requests(Protocol):
 
     def open(self, asked: Asked, hold_milliseconds: int, most_unfinished: int, note: Note) -> tuple[Stored, bool]:
         """Keep a new Request as pending; idempotent by id.
+
+        A retry grant joins an earlier one of its Edge, digest and requirement, if `answers_again` says so of it.
 
         Returns:
             The Request as it stands, and whether it is new.

@@ -12,6 +12,7 @@ class Limits:
     Args:
         max_hold_seconds: Longest time that people have, whatever an Edge asks for.
         lapse_seconds: How long an approval waits to be spent.
+        retry_seconds: How long an approved retry grant waits for its caller to send the same again.
         spend_seconds: How long a spent Request waits for its result before it is in doubt.
         edit_seconds: For how long whoever edited the rules may not decide under them.
         bundle_seconds: How long a Bundle is good for.
@@ -23,6 +24,7 @@ class Limits:
 
     max_hold_seconds: int = 3600
     lapse_seconds: int = 60
+    retry_seconds: int = 3600
     spend_seconds: int = 600
     edit_seconds: int = 24 * 3600
     bundle_seconds: int = 900
@@ -35,3 +37,7 @@ class Limits:
         for name in self.__slots__:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+
+    def lapse_of(self, retry: bool) -> int:
+        """Seconds for which an approval can be spent: of a retry grant, or of a Command whose caller waits for it."""
+        return self.retry_seconds if retry else self.lapse_seconds

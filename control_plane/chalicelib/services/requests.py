@@ -66,7 +66,7 @@ class EdgeRequests:
         self._opened = opened
 
     def open(self, edge: Edge, message: OpenRequest) -> RequestStatus:
-        """Open a Request; the same again gets the same answer.
+        """Open a Request; the same again gets the same answer, and a retry grant may join an earlier one.
 
         Raises:
             InvalidInput: when the message contradicts itself or the Command.
@@ -168,7 +168,8 @@ class EdgeRequests:
             raise Refused(f"Policy denies it ({', '.join(decision.policies) or 'no policy matches'}).",
                           not_done="The request was not opened.", advice=" ".join(decision.advice),
                           code="policy_denied")  # fmt: skip
-        if decision.outcome is not Outcome.HOLD or decision.requirement != message.requirement:
+        same = decision.requirement == message.requirement and (decision.wait is not None) is message.retry
+        if decision.outcome is not Outcome.HOLD or not same:
             raise Conflict("The edge decided under other rules than are in force.",
                            not_done="The request was not opened.",
                            advice="Send the command again in a moment, when the edge has the new bundle.",
@@ -191,7 +192,10 @@ class EdgeRequests:
         return command.text[:MAX_EXCERPT_BYTES].decode("utf-8", "ignore")
 
     def _status(self, stored: Stored) -> RequestStatus:
-        return status_of(stored, self._ports.clock.now(), self._eligibility.asked_groups())
+        status = status_of(stored, self._ports.clock.now(), self._eligibility.asked_groups())
+        if not stored.asked.opened.retry:
+            return status
+        return msgspec.structs.replace(status, grant_seconds=self._limits.retry_seconds)
 
 
 def status_of(stored: Stored, now: int, asked: list[str]) -> RequestStatus:

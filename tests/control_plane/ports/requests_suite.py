@@ -7,7 +7,7 @@ import threading
 import msgspec
 import pytest
 
-from control_plane.chalicelib.ports.requests import Outcome
+from control_plane.chalicelib.ports.requests import DENIAL_STANDS_MILLISECONDS, Asked, Outcome
 from tests.control_plane.ports.backend import (
     NOTE,
     Backend,
@@ -22,6 +22,13 @@ from tests.control_plane.ports.backend import (
 )
 from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError, Unavailable
 from twokeys.request import FINAL, TRANSITIONS, Event, State
+
+
+def retry() -> Asked:
+    """A retry grant's Asked, under a fresh id."""
+    what = asked()
+    return msgspec.structs.replace(what, opened=msgspec.structs.replace(what.opened, retry=True))
+
 
 ENDS = sorted(set(Event) - {Event.APPROVE, Event.DENY, Event.SPEND})
 
@@ -178,6 +185,43 @@ class RequestsSuite:
         assert requests.keep_reply(stored.asked.id, "a" * 32, b"second") == b"first"
         with pytest.raises(Conflict):
             requests.keep_reply(stored.asked.id, "b" * 32, b"third")
+
+    def test_a_retry_grant_is_joined_by_the_same_command_until_it_is_spent(self, backend: Backend) -> None:
+        requests = backend.ports.requests
+        first, new = requests.open(retry(), 60_000, 10, NOTE)
+        assert new and requests.open(retry(), 60_000, 1, NOTE) == (first, False)
+        decided = requests.decide(ballot(first.asked.id), NOTE)
+        assert requests.open(retry(), 60_000, 10, NOTE) == (decided, False)
+        assert [one.retry for one in requests.unfinished("edge-1", 9)] == [True]
+        requests.spend(spend(first.asked.id), NOTE)
+        second, new = requests.open(retry(), 60_000, 10, NOTE)
+        assert new and second.asked.id != first.asked.id
+        assert requests.open(retry(), 60_000, 10, NOTE) == (second, False)
+
+    @pytest.mark.parametrize(
+        "change", [{"edge_id": "edge-2"}, {"requirement": "e" * 64}, {"command_digest": "e" * 64}, {"retry": False}]
+    )
+    def test_a5_nothing_else_joins_a_retry_grant(self, backend: Backend, change: dict[str, str]) -> None:
+        requests = backend.ports.requests
+        first, _ = requests.open(retry(), 60_000, 10, NOTE)
+        requests.decide(ballot(first.asked.id), NOTE)
+        other = retry()
+        inner = {name: value for name, value in change.items() if name in ("command_digest", "retry")}
+        outer = {name: value for name, value in change.items() if name not in inner}
+        other = msgspec.structs.replace(other, opened=msgspec.structs.replace(other.opened, **inner), **outer)
+        assert requests.open(other, 60_000, 10, NOTE)[1]
+
+    def test_a_retry_grant_that_is_over_is_not_joined_and_a_denial_stands_for_a_while(self, backend: Backend) -> None:
+        requests = backend.ports.requests
+        first, _ = requests.open(retry(), 60_000, 10, NOTE)
+        backend.clock.pass_seconds(60)
+        second, new = requests.open(retry(), 60_000, 10, NOTE)
+        assert new, "expired, though nobody said so yet"
+        denied = requests.decide(ballot(second.asked.id, approve=False), NOTE)
+        assert requests.open(retry(), 60_000, 10, NOTE) == (denied, False)
+        backend.clock.pass_seconds(DENIAL_STANDS_MILLISECONDS // 1000)
+        assert requests.open(retry(), 60_000, 10, NOTE)[1]
+        assert first.asked.id != second.asked.id
 
     def test_of_many_at_once_one_spends(self, backend: Backend) -> None:
         stored = approved(backend)

@@ -326,3 +326,22 @@ def _policy(world: World, text: str) -> None:
     changes = world.services.policies
     proposal = changes.propose(world.person("ann"), text, "test", world.ports.policies.current().revision)
     changes.decide(world.person("rob"), proposal.id, PolicyVerdict(True, "", proposal.text_sha256))
+
+
+def test_a7_a_retry_grant_is_opened_where_policy_says_so_alone(a_world: World) -> None:
+    with pytest.raises(Conflict, match="other rules"):
+        a_world.open(retry=True)
+
+
+def test_an_approved_retry_grant_waits_longer_for_its_caller(a_world: World) -> None:
+    text = a_world.ports.policies.current().text.replace('@id("starter-request")', '@id("starter-request")\n@wait("0")')
+    _policy(a_world, text)
+    with pytest.raises(Conflict, match="other rules"):
+        a_world.open()
+    opened = a_world.open(retry=True)
+    assert opened.grant_seconds == a_world.limits.retry_seconds
+    assert a_world.open(retry=True).id == opened.id
+    a_world.vote("rob", opened.id)
+    a_world.clock.pass_seconds(a_world.limits.lapse_seconds + 1)
+    assert a_world.open(retry=True).state == "approved"
+    assert a_world.spend(opened.id).approval["request_id"] == opened.id

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from edge_agent.classify.cache import SqlClassifier
 from edge_agent.config import LimitsSection, PostgresSection, RecorderSection
 from edge_agent.gate import Gate, Standing, World
+from edge_agent.holds import Holds
 from edge_agent.net.postgres_listener import Listener, ListenerParts
-from edge_agent.net.postgres_relay import Cancelling, Holds, Surroundings
+from edge_agent.net.postgres_relay import Cancelling, Surroundings
 from edge_agent.net.postgres_start import Door
 from edge_agent.protocols.postgres.startup_rules import OidcUser, Plaintext, ScramUser, StartupRules
 from edge_agent.protocols.postgres.upstream_rules import UpstreamRules
@@ -106,6 +107,9 @@ class ScriptedControl:
 
     async def upload_command(self, data: bytes) -> None:
         return None
+
+    def leave(self, request_id: str) -> None:
+        self.gone.set()
 
     def later_withdraw(self, request_id: str, reason: str) -> None:
         self.withdrawn.append(request_id)

@@ -2,6 +2,7 @@
 
     REQ#<id> / REQ                          the Request; `moves` counts its changes and is each one's condition
     EDGE#<edge> / OPEN#<opened_at>#<id>     there while it is unfinished          EDGE#<edge> / COUNT     how many
+    EDGE#<edge> / RETRY#<digest>            the newest retry grant of a Command; it may be over
 
 Each change is read, judged and written on the condition that what was read still stands; when it does not, all of it
 is judged anew. So a refusal always comes from what is there, never from guessing which condition failed, and a call
@@ -34,10 +35,11 @@ from ...ports.requests import (
     Spend,
     Spending,
     Stored,
+    answers_again,
 )
 from .people import judged_anew, person_key
 from .records import outbox
-from .table import Action, Check, Delete, Item, Key, Put, Table, Update
+from .table import TTL, Action, Check, Delete, Item, Key, Put, Table, Update
 
 MAX_ID_BYTES: Final = 200
 """Longest id that is looked up: ids come from paths, and DynamoDB refuses some texts. What is longer does not exist."""
@@ -47,6 +49,9 @@ MAX_ASKED_BYTES: Final = MAX_ITEM_BYTES - 64 * 1024
 
 MAX_OPEN_RACES: Final = 100
 """How many Requests may end while an Edge's unfinished ones are read, before the reading gives up."""
+
+POINTER_KEPT_SECONDS: Final = 7 * 86400
+"""For how long it is known which retry grant of a Command is the newest; all of them are over long before."""
 
 _POLICY: Final = Key("POLICY", "CURRENT")
 _MOVING: Final = (State.PENDING, State.APPROVED, State.SPENDING)
@@ -75,14 +80,19 @@ class DynamoRequests:
                     raise Conflict("The request's id is taken by another request.", not_done="It was not opened.",
                                    advice="Use a fresh id.", code="id_taken")  # fmt: skip
                 return known, False
+            now = self._clock.now()
+            pointer = self._table.get(_retry_key(asked)) if asked.opened.retry else None
+            earlier = self.find(pointer["request"]) if pointer else None
+            if earlier is not None and answers_again(earlier, asked, now):
+                return earlier, False
             count = (self._table.get(_count_key(asked.edge_id)) or {}).get("unfinished", 0)
             if count >= most_unfinished:
                 raise Unavailable(f"The edge has {count} unfinished requests.", not_done="The request was not opened.",
                                   advice="Wait until people have decided some.", code="too_many")  # fmt: skip
-            now = self._clock.now()
             opened = msgspec.structs.replace(asked, opened_at=now)
             stored = Stored(asked=opened, state=State.PENDING, due_at=now + hold_milliseconds, moved_at=now)
-            self._table.write(*_opening(stored, most_unfinished), outbox(note, now))
+            newest = [_pointing(asked, pointer, now)] if asked.opened.retry else []
+            self._table.write(*_opening(stored, most_unfinished), *newest, outbox(note, now))
             return stored, True
 
         return judged_anew(attempt)
@@ -279,6 +289,15 @@ def _opening(stored: Stored, most_unfinished: int) -> list[Action]:
     ]  # fmt: skip
 
 
+def _pointing(asked: Asked, before: Item | None, now: int) -> Put:
+    """Make this the newest retry grant of its Command, unless another one became that since it was looked at."""
+    where = _retry_key(asked)
+    item = {"pk": where.pk, "sk": where.sk, "request": asked.id, TTL: now // 1000 + POINTER_KEPT_SECONDS}
+    if before is None:
+        return Put(item, "attribute_not_exists(pk)")
+    return Put(item, "#request = :before", {":before": before["request"]}, {"#request": "request"})
+
+
 def _change(seen: _Seen, after: Stored) -> Sequence[Action]:
     """Replace what was seen by what comes after, unless it moved meanwhile."""
     fields = _changing(after)
@@ -339,6 +358,7 @@ def _open_item(stored: Stored) -> OpenItem:
         database=opened.database,
         xid=spent.xid if spent else "",
         nonce=spent.nonce if spent else "",
+        retry=opened.retry,
     )
 
 
@@ -352,6 +372,10 @@ def _key(request_id: str) -> Key:
 
 def _open_key(asked: Asked) -> Key:
     return Key(f"EDGE#{asked.edge_id}", f"OPEN#{asked.opened_at:015d}#{asked.id}")
+
+
+def _retry_key(asked: Asked) -> Key:
+    return Key(f"EDGE#{asked.edge_id}", f"RETRY#{asked.opened.command_digest}")
 
 
 def _count_key(edge_id: str) -> Key:

@@ -14,6 +14,7 @@ from twokeys.request import Event, State, Vote, sources, tally, transition
 
 from ...ports.records import Note
 from ...ports.requests import (
+    DENIAL_STANDS_MILLISECONDS,
     MAX_ITEM_BYTES,
     MAX_LISTED,
     Asked,
@@ -23,6 +24,7 @@ from ...ports.requests import (
     Spend,
     Spending,
     Stored,
+    answers_again,
 )
 from .database import Database
 from .records import append
@@ -46,6 +48,9 @@ class SqliteRequests:
                     raise Conflict("The request's id is taken by another request.", not_done="It was not opened.",
                                    advice="Use a fresh id.", code="id_taken")  # fmt: skip
                 return known, False
+            now = self._clock.now()
+            if (earlier := _earlier(connection, asked, now)) is not None:
+                return earlier, False
             (count,) = connection.execute(
                 f"SELECT count(*) FROM requests WHERE edge_id = ? AND state IN {_UNFINISHED}",  # noqa: S608
                 (asked.edge_id,),
@@ -53,7 +58,6 @@ class SqliteRequests:
             if count >= most_unfinished:
                 raise Unavailable(f"The edge has {count} unfinished requests.", not_done="The request was not opened.",
                                   advice="Wait until people have decided some.", code="too_many")  # fmt: skip
-            now = self._clock.now()
             asked = msgspec.structs.replace(asked, opened_at=now)
             data = msgspec.json.encode(asked)
             if len(data) > MAX_ITEM_BYTES:
@@ -217,6 +221,18 @@ def _find(connection: sqlite3.Connection, request_id: str) -> Stored | None:
     return _stored(connection, row) if row else None
 
 
+def _earlier(connection: sqlite3.Connection, asked: Asked, now: int) -> Stored | None:
+    """The retry grant that this one joins, the newest first."""
+    if not asked.opened.retry:
+        return None
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM requests WHERE edge_id = ? AND command_digest = ? AND"  # noqa: S608
+        f" (state IN {_UNFINISHED} OR state = 'denied' AND moved_at > ?) ORDER BY opened_at DESC",
+        (asked.edge_id, asked.opened.command_digest, now - DENIAL_STANDS_MILLISECONDS),
+    ).fetchall()
+    return next((one for row in rows if answers_again(one := _stored(connection, row), asked, now)), None)
+
+
 def _existing(connection: sqlite3.Connection, request_id: str) -> Stored:
     found = _find(connection, request_id)
     if found is None:
@@ -252,4 +268,5 @@ def _open_item(request_id: str, state: str, asked: bytes, spending: bytes | None
         database=opened.database,
         xid=spent.xid if spent else "",
         nonce=spent.nonce if spent else "",
+        retry=opened.retry,
     )
