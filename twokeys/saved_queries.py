@@ -257,6 +257,24 @@ ORDER BY records.time, records.seq
         (_SINCE, _UNTIL),
     ),
     SavedQuery(
+        "erased",
+        "Whose exact texts and values can't be read any more, and who made it so?",
+        "Sessions whose key was erased. Their records still verify; what they hold of bodies is unreadable for good.",
+        _sql("""
+WITH sessions AS (
+    SELECT session, max(caller) AS caller, max(target) AS target
+    FROM records
+    WHERE {day} AND {edges} AND session IS NOT NULL
+    GROUP BY session
+)
+SELECT records.time, records.person AS erased_by, records.session, sessions.caller, sessions.target, records.reason
+FROM records LEFT JOIN sessions ON sessions.session = records.session
+WHERE {window} AND {control} AND records.type = 'key_erased'
+ORDER BY records.time, records.seq
+"""),
+        (_SINCE, _UNTIL),
+    ),
+    SavedQuery(
         "busiest_callers",
         "Which callers do the most, and how much of it had to be held?",
         "By the Edges' own records; the hundred busiest.",

@@ -232,6 +232,7 @@ def alarm(name: str) -> dict[str, Any]:
         ("ExpiryLagAlarm", "ExpiryLagSeconds", "breaching"),
         ("SilentEdgeAlarm", "SilentEdges", "breaching"),
         ("FailedSealAlarm", "Errors", "breaching"),
+        ("ReconcileAlarm", "Errors", "breaching"),
         ("TimerFailedAlarm", "ExecutionsFailed", "notBreaching"),
         ("ApiErrorsAlarm", "Answers5xx", "notBreaching"),
     ],
@@ -244,7 +245,7 @@ def test_alarms_watch_what_they_are_named_for(name: str, metric: str, missing: s
 
 def test_every_alarm_reaches_the_topic_and_says_what_it_means() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
-    assert len(alarms) == 8
+    assert len(alarms) == 9
     for one in alarms.values():
         found = one["Properties"]
         assert found["AlarmActions"] == found["OKActions"] == [{"Ref": "Alarms"}]

@@ -71,6 +71,7 @@ def _people(world: World, named: dict[str, str]) -> None:
     world.say(CONTROL, later, "people", person="ann", caller="agent-7", caller_kind="machine", sponsor="ann",
               outcome="added")  # fmt: skip
     world.say(CONTROL, later, "body_read", person="rob", session="ses_agent", reason="Read after 0.")
+    world.say(CONTROL, later, "key_erased", person="ann", session="ses_deploy", reason="A password was in it.")
     world.say("edge-old", START + timedelta(days=2), "edge_start")
     world.say("edge-db-1", START + timedelta(days=60, hours=11), "edge_start")
     world.say("edge-db-1", START + timedelta(days=3), "gap", reason="Cut off at start: 12 bytes.")
@@ -203,6 +204,12 @@ def test_bodies_read_tells_requests_and_sessions_apart(recordings: Path) -> None
     assert [(row["person"], row["session"], row["caller"]) for row in sessions] == [("rob", "ses_agent", "agent-7")]
     reads = [header for _, header in _world()[0].told[CONTROL] if header["type"] == "body_read"]
     assert len(rows) == len(reads)
+
+
+def test_erased_names_who_made_which_session_unreadable(recordings: Path) -> None:
+    (row,) = ask(recordings, "erased")
+    assert (row["erased_by"], row["session"], row["caller"]) == ("ann", "ses_deploy", "ci-deploy")
+    assert row["reason"] == "A password was in it."
 
 
 def test_busiest_callers_counts_as_python_does(recordings: Path) -> None:
