@@ -40,6 +40,7 @@ from edge_agent.protocols.postgres.upstream_rules import UpstreamReady
 from edge_agent.recorder.bodies import SessionKey
 from edge_agent.recorder.journal import Journal
 from edge_agent.session_records import SessionFacts, SessionRecords
+from edge_agent.witnessed import Witnessed
 from twokeys.caller import Caller
 from twokeys.errors import Refused, TwokeysError, Unavailable
 from twokeys.record import RecordType
@@ -99,6 +100,7 @@ class Listener:
         self._sessions: dict[int, _Live] = {}
         self._server: asyncio.Server | None = None
         self._knocks = Knocks(parts.limits.max_failed_sign_ins, time.monotonic)
+        self._witnessed = Witnessed()
 
     async def open(self) -> int:
         """Begin to accept; returns the port. Raises Unavailable when the address can't be had."""
@@ -238,6 +240,7 @@ class Listener:
         records = SessionRecords(parts.journal, key, facts)
         door = SessionDoor(
             parts.gate, parts.classifier, facts.caller, facts.target, section.search_path, section.upstream_user,
+            self._witnessed,
         )  # fmt: skip
         session = Session(
             door,

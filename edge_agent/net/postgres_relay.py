@@ -195,6 +195,10 @@ class Relay:
                 self._copies.act(effect, self._server)
             case events.Declined():
                 self._declined(effect)
+            case events.Rewound():
+                # The server's own words may hold values.
+                said = {"sqlstate": effect.sqlstate, "reason": effect.judgement.verdict.classification.reasons[0]}
+                self._quietly(RecordType.RESULT, facts_of(effect.judgement, effect.text) | said)
             case events.ForwardCancel():
                 self._spawn(self._around.cancel())
             case events.Terminate():

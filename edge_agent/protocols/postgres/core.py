@@ -74,6 +74,8 @@ class Core:
     """The Command of `ticket` waits for the shell's word."""
     flight: Flight | None = None
     committing: bool = False
+    out_of_turn: bool = False
+    """A step ends the open group for a message that was not handled yet."""
     age: int = 0
     """Goes up with each text that may have run code of users: it can DEALLOCATE and PREPARE, which nobody tells us."""
 

@@ -136,6 +136,17 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewound:
+    """The server said that what passed as a read writes: undone, and judged anew as it is told here. See `rewind`."""
+
+    judgement: Judgement
+    protocol: QueryProtocol
+    text: bytes
+    sqlstate: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ForwardCancel:
     """Send a CancelRequest to the server: the client cancelled what runs there."""
 
@@ -149,7 +160,8 @@ class Terminate:
 
 
 Effect = (
-    Held | Allowed | Fingerprint | Prepared | NotPrepared | Outcome | Withdrawn | Declined | ForwardCancel | Terminate
+    Held | Allowed | Fingerprint | Prepared | NotPrepared | Outcome | Withdrawn | Declined | Rewound
+    | ForwardCancel | Terminate
 )
 
 

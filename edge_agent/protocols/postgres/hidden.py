@@ -46,6 +46,7 @@ class Hidden:
     guard: str
     guard_open: bytes = field(init=False)
     guard_close: bytes = field(init=False)
+    guard_undo: bytes = field(init=False)
     lift: bytes = field(init=False)
     lower: bytes = field(init=False)
     begin: bytes = field(init=False)
@@ -66,6 +67,7 @@ class Hidden:
 
         own("guard_open", b"SAVEPOINT " + guard, b"SET LOCAL transaction_read_only = on")
         own("guard_close", b"RELEASE SAVEPOINT " + guard)
+        own("guard_undo", b"ROLLBACK TO SAVEPOINT " + guard, b"RELEASE SAVEPOINT " + guard)
         own("lift", b"SET transaction_read_only = off")
         own("lower", b"SET transaction_read_only = on")
         own("begin", b"BEGIN")

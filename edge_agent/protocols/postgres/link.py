@@ -10,18 +10,29 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from edge_agent.gate import Pass
-from edge_agent.protocols.postgres import encode
+from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres import server_messages as server
-from edge_agent.protocols.postgres.expect import HIDDEN_SYNC, Answer, Expected, hidden_commands
-from edge_agent.protocols.postgres.framing import Splitter
+from edge_agent.protocols.postgres.expect import (
+    HIDDEN_SYNC,
+    QUERY,
+    QUERY_TAKES,
+    SYNC,
+    Answer,
+    Expected,
+    hidden_commands,
+)
+from edge_agent.protocols.postgres.framing import Span, Splitter
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.pipeline import SessionLimits
+from edge_agent.protocols.postgres.told import ASIDE, MAY_PAUSE, Told
 from twokeys.errors import InvalidInput
 
 IDLE, IN_TRANSACTION, FAILED = b"ITE"
 READ_ONLY_DEFAULT = b"default_transaction_read_only"
+_READ_ONLY = sqlstate.READ_ONLY_TRANSACTION.encode()
 
 
 class Broken(Exception):
@@ -56,6 +67,11 @@ class Link:
         self.application_name = application_name
         self.last_error: dict[str, bytes] = {}
         """Fields of the last error, whoever saw it."""
+        self.doubted: Callable[[Expected, dict[str, bytes], bool], bool] | None = None
+        """Told of a read that writes by the server's word, what it answers, and whether some of its answer went out.
+        True: the client is not to know, yet."""
+        self._told = Told()
+        self._cut: Span | None = None
 
     # towards the server
 
@@ -127,6 +143,15 @@ class Link:
         """Whether everything sent is answered."""
         return not self._expected
 
+    def count_ahead(self, wanted: Callable[[Expected], bool]) -> int:
+        """How many of these are expected before the next ReadyForQuery."""
+        count = 0
+        for expected in self._expected:
+            if expected.ready:
+                break
+            count += wanted(expected)
+        return count
+
     @property
     def showing(self) -> bool:
         """Whether the client waits for the server."""
@@ -135,20 +160,27 @@ class Link:
     def feed(self, data: bytes) -> None:
         """Take bytes from the server. Raises Broken when the session must end."""
         try:
-            spans = self._splitter.feed(data)
+            spans = self._told.spans = self._splitter.feed(data)
             buffer, run, stop = self._splitter.buffer, -1, 0
+            if self._told.opening and spans:
+                self._resume()
             waiting = self._expected
             for kind, start, end in spans:
                 if waiting and waiting[0].plain and kind in waiting[0].ends:
                     waiting.popleft()
                 elif not self._take(kind, buffer, start, end):
                     if run >= 0:
-                        self._to_client.append(buffer[run:stop])
+                        self._to_client.append(self._without(buffer, run, stop) if self._cut else buffer[run:stop])
                         run = -1
                     continue
                 if run < 0:
                     run = start
                 stop = end
+            if spans:
+                if kind in MAY_PAUSE:
+                    run = self._pause(buffer, run, stop)
+                else:
+                    self._told.before = kind
             if run >= 0:
                 self._to_client.append(buffer[run:stop])
         except InvalidInput as error:
@@ -215,6 +247,8 @@ class Link:
         if expected is None:
             # The server ends the session by its own will: a shutdown, a timeout, an administrator.
             return True
+        if self.doubted is not None and fields.get("C") == _READ_ONLY and self._is_taken_back(expected, fields, start):
+            return False
         shown = not expected.hidden or expected.answer is None
         if expected.answer is not None:
             expected.answer.error = fields
@@ -236,6 +270,52 @@ class Link:
                 expected.undo()
         if shown and (not self._expected or self._expected[0].hidden):
             self.failed = True
+
+    # a read that writes: see `told` and `rewind`
+
+    def _is_taken_back(self, expected: Expected, fields: dict[str, bytes], start: int) -> bool:
+        """Whether the session sees to it: then neither the error nor the end of its group is shown."""
+        simple = expected is QUERY
+        if self.doubted is None or not (simple or expected.plain):
+            return False
+        cut = self._told.of_query(start) if simple else self._told.of_execute(start)
+        if not self.doubted(expected, fields, cut is False):
+            return False
+        if not isinstance(cut, bool):
+            self._cut = cut
+            if self._told.resumed is self._told.spans:
+                self._to_client[self._told.resumed_at] = b""
+        if simple:
+            self._expected[0] = Expected(QUERY_TAKES, b"Z", hidden=True)
+        else:
+            self._skip(shown=False)
+            if self._expected and self._expected[0] is SYNC:
+                self._expected[0] = HIDDEN_SYNC
+        return True
+
+    def _without(self, buffer: bytes, run: int, stop: int) -> bytes:
+        """These bytes without the message that is taken back."""
+        _, start, end = self._cut or (0, stop, stop)
+        self._cut = None
+        return buffer[run:start] + buffer[end:stop]
+
+    def _pause(self, buffer: bytes, run: int, stop: int) -> int:
+        """The chunk ends with a RowDescription or an aside: keep back what an error may have to take back."""
+        told = self._told
+        opened = told.opened()
+        if opened is None or not self._expected or self._expected[0] is not QUERY or not 0 <= run <= opened[1]:
+            return run
+        told.before, told.opening = server.READY_FOR_QUERY, buffer[opened[1] : opened[2]]
+        self._to_client.append(buffer[run : opened[1]])
+        return opened[2] if opened[2] < stop else -1
+
+    def _resume(self) -> None:
+        """When the answer goes on, what was kept back comes before it."""
+        told = self._told
+        if any(kind not in ASIDE for kind, _, _ in told.spans):
+            told.resumed, told.resumed_at = told.spans, len(self._to_client)
+            self._to_client.append(told.opening)
+            told.opening = b""
 
     def _reported(self, status: server.ParameterStatus) -> bool:
         name, value = status.name, status.value

@@ -43,11 +43,13 @@ from edge_agent.protocols.postgres.events import (
     Withdraw,
     Withdrawn,
 )
-from edge_agent.protocols.postgres.framing import Span, Splitter
+from edge_agent.protocols.postgres.expect import Expected
+from edge_agent.protocols.postgres.framing import Splitter
 from edge_agent.protocols.postgres.hidden import Hidden
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.link import Broken, Link
 from edge_agent.protocols.postgres.pipeline import SessionLimits
+from edge_agent.protocols.postgres.rewind import Chunk, Doubt, Unit, find, rewind
 from twokeys.errors import InvalidInput, Refused
 
 P = ParamSpec("P")
@@ -74,9 +76,11 @@ class Session:
         wire, limits = wire or WireLimits(), limits or SessionLimits()
         self._splitter = Splitter(wire.client_table)
         self._core = Core(Link(wire, limits, application_name.encode()), door, limits, Hidden(guard))
+        self._core.link.doubted = self._doubted
         self._client = Client(self._core, self._begin)
+        self._unit = Unit(limits.waiting_bytes)
         self._waiting = bytearray()
-        self._later: tuple[list[Span], int, bytes] = ([], 0, b"")
+        self._later: Chunk = ([], 0, b"")
         self._step: Step | None = None
         self._want = Want.QUIET
         self._deserted = False
@@ -278,8 +282,13 @@ class Session:
     def _process(self) -> None:
         """Handle the client's messages until one has to be waited for."""
         spans, at, buffer = self._later
-        link, handle = self._core.link, self._client.handle
+        core, unit = self._core, self._unit
+        link, handle = core.link, self._client.handle
         count = len(spans)
+        if spans is not unit.spans or not core.grouped:
+            if unit.size and not core.grouped:
+                unit.forget()
+            unit.spans, unit.first = spans, at
         while at < count and self._step is None and not link.unanswered and not self.over:
             kind, start, end = spans[at]
             if not handle(kind, buffer, start, end):
@@ -290,7 +299,32 @@ class Session:
                 self._later = ([], 0, b"")
                 self._end("the caller ended the session")
                 return
-        self._later = (spans, at, buffer) if at < count else ([], 0, b"")
+        # Kept until the answer has come: what the server calls a write is handed in again.
+        self._later = (spans, at, buffer)
+        if core.grouped:
+            unit.keep(self._later)
+
+    def _doubted(self, front: Expected, error: dict[str, bytes], told: bool) -> bool:
+        """The server said that a read writes. True when it is seen to: see `rewind`."""
+        core, step = self._core, self._step
+        chunk = self._unit.whole(self._later)
+        if chunk is None or self.over:
+            return False
+        self._later = chunk
+        index = find(core, front, chunk, waits=step is not None and not core.out_of_turn)
+        if index is None:
+            return False
+        if core.tail is not None:
+            core.tail.undo()
+            core.tail = None
+        if step is not None:
+            # It waits for this very group; its message is handed in again too.
+            step.close()
+        self._step, self._want = rewind(core, Doubt(chunk, index, error, told), self._hand_in), Want.QUIET
+        return True
+
+    def _hand_in(self, chunk: Chunk) -> None:
+        self._later = chunk
 
     # the end
 

@@ -187,7 +187,11 @@ def error_of(answer: Answer) -> bytes:
 
 def before_query(core: Core) -> Step:
     """A Query, or FunctionCall, out of turn: the open group is brought to its end first, unless it has failed."""
-    yield from settled(core)
+    core.out_of_turn = True
+    try:
+        yield from settled(core)
+    finally:
+        core.out_of_turn = False
     if not core.link.failed:
         if core.own is not None:
             yield from committed(core)

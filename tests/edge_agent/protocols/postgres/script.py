@@ -38,7 +38,8 @@ PARAMETERS = encode.message(b"t", b"\0\0")
 
 @dataclass
 class Server:
-    """Enough of PostgreSQL: transactions, names, skipping to Sync. Texts with `boom` fail, with `late` at COMMIT."""
+    """Enough of PostgreSQL: transactions, names, skipping to Sync. Texts with `boom` fail, with `late` at COMMIT;
+    those with `trap` read and write."""
 
     status: int = ord("I")
     statements: dict[bytes, bytes] = field(default_factory=dict)
@@ -132,12 +133,23 @@ class Server:
         self.ran.append((protocol, text, self.read_only))
         if b"boom" in text:
             return self._error("22012")
+        if b"trap" in text and self.read_only:
+            return self._trapped(protocol, text)
         if word.startswith((b"UPDATE", b"DELETE", b"INSERT")):
             if self.read_only:
                 return self._error("25006")
             self.deferred |= b"late" in text
             return encode.command_complete(word.split()[0] + (b" 0 3" if word.startswith(b"INSERT") else b" 3"))
         return data_row(b"1") + data_row(b"2") + encode.command_complete(b"SELECT 2")
+
+    def _trapped(self, protocol: str, text: bytes) -> bytes:
+        """A read that writes: it fails after its RowDescription, after a notice (noisy), or after rows (late)."""
+        before = ROW_DESCRIPTION if protocol == "simple" else b""
+        before += encode.notice_response("look") if b"noisy" in text else b""
+        before += data_row(b"1") if b"late" in text else b""
+        message = "cannot execute INSERT in a read-only transaction"
+        self._error("25006")
+        return before + encode.error_response("25006", message)
 
     def _control(self, word: bytes, text: bytes) -> bytes | None:
         """Transaction control and the settings that matter; None for anything else."""
@@ -162,7 +174,7 @@ class Server:
                     return self._error("3B001")
                 self.read_only = self.savepoints[at][1]
                 del self.savepoints[at:]
-            case [b"ROLLBACK", b"TO", name]:
+            case [b"ROLLBACK", b"TO", b"SAVEPOINT", name] | [b"ROLLBACK", b"TO", name]:
                 at = self._find(name)
                 if at is None:
                     return self._error("3B001")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from edge_agent.protocols.postgres.events import Allowed, Ending, Held, Terminate
+from edge_agent.protocols.postgres.events import Allowed, Deny, Ending, Held, Rewound, Terminate
 from tests.edge_agent.protocols.postgres.doors import READS_ONLY
 from tests.edge_agent.protocols.postgres.live import DENIED, shell
 from tests.edge_agent.protocols.postgres.test_session_live import endings
@@ -23,18 +23,25 @@ def test_a_view_that_writes_is_stopped_inside_and_outside_of_transactions(
 ) -> None:
     parameters = [1] if prepare else None
     sql = "SELECT * FROM trap WHERE n = %s" if prepare else "SELECT * FROM trap"
-    with shell(trapped) as running, psycopg.connect(running.dsn, autocommit=True) as client:
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    stopped = psycopg.errors.InsufficientPrivilege
+
+    def answer(held: Held) -> Deny | None:
+        return DENIED if b"trap" in held.command.text else None
+
+    with shell(trapped, answer=answer) as running, psycopg.connect(running.dsn, autocommit=True) as client:
+        with pytest.raises(stopped):
             client.execute(sql, parameters, prepare=prepare)
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), client.transaction():
+        with pytest.raises(stopped), client.transaction():
             client.execute("SELECT 1")
             client.execute(sql, parameters, prepare=prepare)
         with client.transaction():
-            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), client.transaction():
+            with pytest.raises(stopped), client.transaction():
                 client.execute(sql, parameters, prepare=prepare)
             assert client.execute("UPDATE orders SET total = total WHERE id = 1").rowcount == 1
     assert rows(trapped) == "0"
     assert endings(running) == [Ending.COMMITTED]
+    assert len(running.of(Rewound)) == 1
+    assert len(running.of(Held)) == 4
 
 
 def test_g1_a_cursor_declared_under_the_guard_is_fetched_under_it(trapped: RealPostgres) -> None:
@@ -83,7 +90,7 @@ def test_p7_a_pipeline_does_not_outrun_the_alarm(trapped: RealPostgres) -> None:
 
 @pytest.mark.parametrize("text", [
     "BEGIN; SELECT 1; COMMIT", "COMMIT; BEGIN READ WRITE", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN",
-    "PREPARE TRANSACTION 'a'", "SET TRANSACTION READ WRITE", "COPY orders FROM STDIN", "SAVEPOINT _tk_mine",
+    "PREPARE TRANSACTION 'a'", "SET TRANSACTION READ WRITE", "COPY orders FROM STDIN; SELECT 1", "SAVEPOINT _tk_mine",
     "RELEASE SAVEPOINT _tk0",
 ])  # fmt: skip
 def test_p1_g4_what_cannot_be_tracked_is_refused_with_advice(any_postgres: RealPostgres, text: str) -> None:
@@ -117,8 +124,10 @@ def test_what_cannot_run_in_a_transaction_is_bracketed(trapped: RealPostgres) ->
         with pytest.raises(psycopg.errors.UndefinedTable):
             client.execute("VACUUM nothing", prepare=True)
         assert client.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+        client.execute("BEGIN READ ONLY")
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             client.execute("SELECT * FROM trap")
+        client.execute("ROLLBACK")
         assert endings(running) == [Ending.COMMITTED] * 4 + [Ending.FAILED] * 2
         assert running.of(Terminate) == []
     assert rows(trapped) == "2"
