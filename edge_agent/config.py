@@ -104,6 +104,12 @@ class LimitsSection:
         "Bytes of a caller kept unread-ahead while its Command is held.", 2**20, low=64 * 1024, high=2**30 - 1
     )
     max_statements: int = setting("Prepared statements and portals of one session.", 10_000, low=10, high=1_000_000)
+    max_copy_bytes: int = setting(
+        "Bytes of one held COPY FROM STDIN; one that policy allows passes through.", 256 * 2**20, low=1024
+    )
+    max_copied_bytes: int = setting(
+        "Bytes that held COPYs of all callers keep together, encrypted, in `state_dir`.", 2 * 2**30, low=1024
+    )
     max_verdicts: int = setting(
         "Classified texts remembered, least recently used first out.", 4096, low=1, high=1_000_000
     )
@@ -258,6 +264,8 @@ def _edge_contradictions(config: EdgeConfig) -> Iterator[tuple[KeyPath, str, str
         )
     if limits.max_starting > limits.max_connections:
         yield ("limits", "max_starting"), "can never apply: it is above `max_connections`", ""
+    if limits.max_copy_bytes > limits.max_copied_bytes:
+        yield ("limits", "max_copy_bytes"), "can never apply: it is above `max_copied_bytes`", ""
     if limits.max_open_per_caller > limits.max_open_requests:
         yield ("limits", "max_open_per_caller"), "can never apply: it is above `max_open_requests`", ""
 

@@ -306,5 +306,6 @@ def registration(user: ScramUser | OidcUser | None) -> Registration:
 def session_limits(limits: LimitsSection) -> SessionLimits:
     """What one caller may make the core keep, by the configuration."""
     return SessionLimits(
-        waiting_bytes=limits.max_held_bytes, statements=limits.max_statements, portals=limits.max_statements
+        waiting_bytes=limits.max_held_bytes, statements=limits.max_statements, portals=limits.max_statements,
+        copy_bytes=limits.max_copy_bytes,
     )

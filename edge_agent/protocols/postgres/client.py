@@ -59,8 +59,10 @@ class Client:
         core = self._core
         handler = self._handlers.get(kind)
         if handler is None:
-            # CopyData, CopyDone and CopyFail belong to a COPY FROM STDIN, which is refused before it begins.
-            malformed(f"{chr(kind)!r} (outside of a COPY)")
+            if not core.dropping:
+                malformed(f"{chr(kind)!r} (outside of a COPY)")
+            core.dropping = kind == messages.COPY_DATA
+            return True
         if core.grouped:
             if self._link.failed and kind not in _AFTER_FAILURE:
                 return True

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from edge_agent.classify.sql import SqlVerdict
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, expect
+from edge_agent.protocols.postgres.copy_intake import Intake
 from edge_agent.protocols.postgres.door import Door, Judgement
 from edge_agent.protocols.postgres.events import Declined, Effect, Ending, Forwarded, Order, Outcome
 from edge_agent.protocols.postgres.expect import Answer, Expected
@@ -34,6 +35,7 @@ class Want(enum.Enum):
 
     QUIET = "every answer of the server"
     ORDER = "the shell's word"
+    COPY = "the data of a COPY, as far as `Core.until` says"
 
 
 Step: TypeAlias = Generator[Want, Order | None, None]
@@ -74,6 +76,14 @@ class Core:
     """The Command of `ticket` waits for the shell's word."""
     flight: Flight | None = None
     committing: bool = False
+    intake: Intake | None = None
+    """Takes the client's messages while it copies in."""
+    until: Callable[[], bool] = bool
+    """What a step that wants COPY waits for."""
+    sending: int = 0
+    """The ticket whose staged data the shell gives back now; 0 for none."""
+    dropping: bool = False
+    """What the client still sends of a COPY that failed is dropped, as the server does."""
     out_of_turn: bool = False
     """A step ends the open group for a message that was not handled yet."""
     age: int = 0
@@ -151,10 +161,10 @@ class Core:
     def send_tail(self, tail: Tail) -> None:
         """Send a tail as it is."""
         self.trust(tail.portal.statement)
-        self.link.send(tail.portal.raw, Expected(b"", b"2", undo=tail.undo))
+        self.link.send(tail.portal.raw, Expected(b"", b"2", undo=tail.undo, hidden=tail.answered))
         tail.portal.sent = True
         for describe in tail.describes:
-            self.link.send(describe, expect.DESCRIBE_PORTAL)
+            self.link.send(describe, expect.HIDDEN_DESCRIBE if tail.answered else expect.DESCRIBE_PORTAL)
 
     def forget_portals(self) -> None:
         """The server has none any more. Those of an open group can be bound again unless an Execute began them."""
@@ -220,10 +230,14 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
     link = core.link
     link.last_error = {}
     portal = job.portal
+    copy_in = job.judgement.verdict.is_copy_in
+    # Data held were answered for by our own CopyInResponse.
+    hides = b"G" if copy_in and job.command.copy is not None else b""
     core.age += job.judgement.writes
     core.forget_names(job.judgement.verdict)
     if portal is None:
-        link.forward(permission, job.raw, Expected(expect.QUERY_TAKES, b"Z", answer=answer, keep=keep))
+        takes = expect.QUERY_TAKES + b"G" * copy_in
+        link.forward(permission, job.raw, Expected(takes, b"Z", answer=answer, keep=keep, hides=hides))
         return
     if not portal.started:
         # Another text can have come under the name meanwhile: parsed anew, it is the one that was judged.
@@ -239,7 +253,11 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
             link.send(portal.raw, expect.HIDDEN_BIND)
     core.tail = None
     portal.sent = portal.started = True
-    link.forward(permission, job.raw, Expected(expect.EXECUTE_TAKES, expect.EXECUTE_ENDS, answer=answer))
+    takes = expect.EXECUTE_TAKES + b"G" * copy_in
+    link.forward(permission, job.raw, Expected(takes, expect.EXECUTE_ENDS, answer=answer, hides=hides))
+    if copy_in:
+        # The server would ignore a Sync before CopyDone.
+        return
     core.unguard()
     link.sync()
     core.unsynced = False

@@ -93,8 +93,8 @@ _MIXED: Final = (
 )
 _COPY_IN: Final = (
     "0A000",
-    "COPY FROM STDIN can't be reviewed through this edge: its rows come after the approval. "
-    "Send the rows by INSERT, or stage them in a file of the server.",
+    "A text with COPY FROM STDIN may hold nothing else here: its rows could not be told from what follows. "
+    "Send it by itself.",
 )
 _TWO_PHASE: Final = (
     "0A000",
@@ -106,7 +106,7 @@ _CHAIN: Final = ("0A000", "AND CHAIN can't be used through this edge. Send COMMI
 def _refusal(verdict: SqlVerdict) -> tuple[str, str]:
     if verdict.refusal:
         return verdict.sqlstate, verdict.refusal
-    if verdict.is_copy_in:
+    if verdict.is_copy_in and verdict.classification.statements != 1:
         return _COPY_IN
     if verdict.actions:
         if verdict.classification.statements != 1 or len(verdict.actions) != 1:

@@ -36,6 +36,8 @@ TERMINATE_MESSAGE: Final = b"X\0\0\0\4"
 PARSE_COMPLETE_MESSAGE: Final = b"1\0\0\0\4"
 BIND_COMPLETE_MESSAGE: Final = b"2\0\0\0\4"
 CLOSE_COMPLETE_MESSAGE: Final = b"3\0\0\0\4"
+COPY_DONE_MESSAGE: Final = b"c\0\0\0\4"
+NO_DATA_MESSAGE: Final = b"n\0\0\0\4"
 SSL_REQUEST_PACKET: Final = b"\0\0\0\x08" + _WORD(SSL_REQUEST)
 
 
@@ -120,6 +122,11 @@ def ready_for_query(status: int) -> bytes:
 def command_complete(tag: bytes) -> bytes:
     """CommandComplete ('C')."""
     return message(b"C", text(tag))
+
+
+def copy_in_response(columns: int, *, binary: bool) -> bytes:
+    """CopyInResponse ('G'): we take CopyData, of so many columns, all in one format."""
+    return message(b"G", struct.pack(f"!bH{columns}H", binary, columns, *(int(binary),) * columns))
 
 
 def negotiate_protocol_version(newest_minor: int, unknown_options: Sequence[str]) -> bytes:
@@ -207,6 +214,16 @@ def bind(
         parts.append(_SIGNED_WORD(-1) if value is None else _SIGNED_WORD(len(value)) + value)
     parts.append(struct.pack(f"!H{len(result_formats)}H", len(result_formats), *result_formats))
     return message(b"B", b"".join(parts))
+
+
+def copy_data(data: bytes) -> bytes:
+    """CopyData ('d')."""
+    return message(b"d", data)
+
+
+def copy_fail(reason: str) -> bytes:
+    """CopyFail ('f')."""
+    return message(b"f", _shown(reason))
 
 
 def describe(kind: bytes, name: bytes) -> bytes:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres.door import Judgement
 from twokeys.command import PostgresCommand, QueryProtocol
+from twokeys.copy_data import CopyData
 
 
 class Forwarded(NamedTuple):
@@ -115,6 +116,38 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class StageBegun:
+    """Data of a COPY come, to be staged until its Command is run or is no more. Any staged before are not needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The next bytes of the data, in order."""
+
+    parts: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StageDropped:
+    """The staged data are not needed: nothing is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendStaged:
+    """The server takes the data staged for this ticket: give them back by `send_data`, then `end_data`."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What passed through, or as far as it did, for a COPY that policy allows; its Outcome follows."""
+
+    ticket: int
+    copy: CopyData
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """A Command that waited will not be run: its caller cancelled or hung up, or the session ended."""
 
@@ -162,6 +195,7 @@ class Terminate:
 Effect = (
     Held | Allowed | Fingerprint | Prepared | NotPrepared | Outcome | Withdrawn | Declined | Rewound
     | ForwardCancel | Terminate
+    | StageBegun | Staged | StageDropped | SendStaged | Copied
 )
 
 

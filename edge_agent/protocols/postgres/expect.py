@@ -49,16 +49,18 @@ class Expected:
         undo: Undoes what we believe, should the server skip it.
         done: Called when it ends well.
         keep: Its last CommandComplete is kept back, and its ReadyForQuery is not shown.
+        hides: More types that are not shown; with an `answer`.
     """
 
-    __slots__ = ("answer", "done", "ends", "hidden", "keep", "left", "plain", "ready", "takes", "undo")
+    __slots__ = ("answer", "done", "ends", "hidden", "hides", "keep", "left", "plain", "ready", "takes", "undo")
 
     def __init__(
         self, takes: bytes, ends: bytes, *, hidden: bool = False, answer: Answer | None = None, left: int = 1,
-        undo: Undo | None = None, done: Callable[[], object] | None = None, keep: bool = False,
+        undo: Undo | None = None, done: Callable[[], object] | None = None, keep: bool = False, hides: bytes = b"",
     ) -> None:  # fmt: skip
         self.takes, self.ends, self.hidden, self.answer = takes, ends, hidden, answer
         self.left, self.undo, self.done, self.keep = left, undo, done, keep
+        self.hides = b"CZ" + hides if keep else hides
         self.ready = ends == b"Z"
         self.plain = not hidden and answer is None and done is None and not keep and not self.ready
         """The client sees it all, and nothing need be noted: the hot path."""
@@ -79,6 +81,7 @@ DESCRIBE_STATEMENT: Final = Expected(b"t", b"Tn")
 DESCRIBE_PORTAL: Final = Expected(b"", b"Tn")
 HIDDEN_CLOSE: Final = Expected(b"", b"3", hidden=True)
 HIDDEN_PARSE: Final = Expected(b"", b"1", hidden=True)
+HIDDEN_DESCRIBE: Final = Expected(b"", b"Tn", hidden=True)
 
 
 def hidden_commands(count: int, answer: Answer | None) -> Expected:

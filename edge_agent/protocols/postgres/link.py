@@ -65,6 +65,8 @@ class Link:
         self.search_path: bytes | None = None
         """By the server's report, once it changes; PostgreSQL 18 reports it."""
         self.application_name = application_name
+        self.copy_in = False
+        """The server takes CopyData; reset by whoever sends the COPY."""
         self.last_error: dict[str, bytes] = {}
         """Fields of the last error, whoever saw it."""
         self.doubted: Callable[[Expected, dict[str, bytes], bool], bool] | None = None
@@ -198,7 +200,7 @@ class Link:
             self._note(kind, expected, buffer, start, end)
         if ends:
             self._end(expected, buffer, start, end)
-        return not expected.hidden and not (expected.keep and kind in b"CZ")
+        return not expected.hidden and kind not in expected.hides
 
     def _end(self, expected: Expected, buffer: bytes, start: int, end: int) -> None:
         if expected.left > 1:
@@ -222,6 +224,8 @@ class Link:
             return
         if kind == server.COMMAND_COMPLETE:
             answer.tags.append(server.read_command_complete(buffer, start, end))
+        elif kind == server.COPY_IN:
+            self.copy_in = True
         elif kind == server.PARAMETER_DESCRIPTION:
             answer.types = server.read_parameter_description(buffer, start, end)
         elif kind == server.DATA_ROW and expected.hidden:

@@ -33,6 +33,7 @@ class SessionLimits:
         savepoints: Savepoints of one transaction.
         writes: Approved or allowed writes of one transaction.
         hidden_bytes: Longest answer to a question of our own.
+        copy_bytes: Data of one COPY FROM STDIN that is held; one that policy allows passes through.
     """
 
     waiting_bytes: int = 256 * 1024
@@ -43,6 +44,7 @@ class SessionLimits:
     savepoints: int = 1_000
     writes: int = 1_000
     hidden_bytes: int = 1024 * 1024
+    copy_bytes: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
         if min(getattr(self, name) for name in self.__slots__) < 1:
@@ -72,11 +74,15 @@ class Portal:
 
 @dataclass(slots=True)
 class Tail:
-    """Bind, and Describes of its portal, not sent yet: what they bind waits for its Execute (a Bind can run code)."""
+    """Bind, and Describes of its portal, not sent yet: what they bind waits for its Execute (a Bind can run code).
+
+    `answered`: the client has their answers already, from us.
+    """
 
     portal: Portal
     undo: Undo
     describes: list[bytes] = field(default_factory=list)
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

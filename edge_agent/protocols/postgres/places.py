@@ -14,6 +14,7 @@ from collections.abc import Generator
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres import server_messages as server
+from edge_agent.protocols.postgres.copy_in import is_copy_in, transferred
 from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, ask, rolled_back, send_job
 from edge_agent.protocols.postgres.events import Ending, Order, Outcome
 from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
@@ -82,6 +83,8 @@ def _fly(core: Core, write: Write, lost: Ending, answer: Answer) -> Generator[Wa
 def _run_in_theirs(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     answer = Answer()
     send_job(core, permission, job, answer=answer)
+    if is_copy_in(job):
+        yield from transferred(core, job, write.ticket, answer)
     done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
     if done is not None and core.transaction is not None:
         core.transaction.writes.append(done)
@@ -90,6 +93,8 @@ def _run_in_theirs(core: Core, job: Job, permission: Pass, write: Write) -> Step
 def _run_in_ours(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     answer = Answer()
     send_job(core, permission, job, keep=job.simple, answer=answer)
+    if is_copy_in(job):
+        yield from transferred(core, job, write.ticket, answer)
     done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
     if core.own is not None and done is not None:
         core.own.append(done)

@@ -94,6 +94,9 @@ class Session:
         if self.over or self._deserted:
             return
         if self._waiting or self._step is not None or self._core.link.unanswered or self._unread:
+            if self._core.intake is not None and not self._waiting and not self._unread:
+                self._guarded(self._take_copy, data)
+                return
             self._waiting += data
             return
         self._guarded(self._read, data)
@@ -158,6 +161,29 @@ class Session:
         """Answer the Command with an error; session and transaction stay usable."""
         return self._order(ticket, denial)
 
+    # staged data of a COPY
+
+    def send_data(self, ticket: int, data: bytes) -> bool:
+        """Give the server the next of the data staged for a ticket. False: it takes no more."""
+        if self.over or not ticket or ticket != self._core.sending:
+            return False
+        self._core.link.send(encode.copy_data(data), None)
+        return True
+
+    def end_data(self, ticket: int, failure: str = "") -> None:
+        """All of it was sent; with a `failure` the server is told to drop it."""
+        if self.over or not ticket or ticket != self._core.sending:
+            return
+        self._core.sending = 0
+        self._core.link.send(encode.copy_fail(failure) if failure else encode.COPY_DONE_MESSAGE, None)
+        self._guarded(_no_work)
+
+    def refuse_data(self, reason: str) -> None:
+        """What the client copies in can't be staged: answer it with an error."""
+        if not self.over and self._core.intake is not None:
+            self._core.intake.fail(sqlstate.LIMIT_EXCEEDED, f"twokeys: refused: {reason}")
+            self._guarded(_no_work)
+
     def notice(self, text: str) -> None:
         """Tell the client something, at once."""
         self._say(encode.notice_response(text))
@@ -173,6 +199,9 @@ class Session:
             return
         if core.waiting:
             self._order(core.ticket, Withdraw("the caller cancelled"))
+        elif core.intake is not None:
+            core.intake.fail(sqlstate.QUERY_CANCELED, "canceling statement due to user request")
+            self._guarded(_no_work)
         elif core.link.showing:
             core.effects.append(ForwardCancel())
 
@@ -184,6 +213,8 @@ class Session:
         core = self._core
         if core.waiting or (core.flight is None and not core.committing and not core.link.bracket):
             self._end("the caller hung up")
+        elif core.intake is not None:
+            self._guarded(_no_work)
 
     def server_gone(self) -> None:
         """The server hung up."""
@@ -252,6 +283,15 @@ class Session:
                     if not link.quiet:
                         return
                     self._resume(None)
+                elif self._want is Want.COPY:
+                    if core.until():
+                        self._resume(None)
+                    elif self._take_more_copy():
+                        continue
+                    elif self._deserted and core.intake is not None:
+                        core.intake.fail(sqlstate.CONNECTION_FAILURE, "the caller hung up")
+                    else:
+                        return
                 elif core.orders:
                     self._resume(core.orders.popleft())
                 else:
@@ -326,6 +366,29 @@ class Session:
     def _hand_in(self, chunk: Chunk) -> None:
         self._later = chunk
 
+    # COPY FROM STDIN
+
+    def _take_copy(self, data: bytes = b"") -> None:
+        """Let the intake have the messages, up to its end."""
+        if data:
+            self._later = (self._splitter.feed(data), 0, self._splitter.buffer)
+        spans, at, buffer = self._later
+        intake = self._core.intake
+        while at < len(spans) and intake is not None and not intake.over:
+            intake.take(spans[at][0], buffer, spans[at][1], spans[at][2])
+            at += 1
+        self._later = (spans, at, buffer) if at < len(spans) else ([], 0, b"")
+
+    def _take_more_copy(self) -> bool:
+        if self._core.intake is None or not (self._unread or self._waiting):
+            return False
+        data = b""
+        if not self._unread:
+            data = bytes(self._waiting)
+            self._waiting.clear()
+        self._take_copy(data)
+        return True
+
     # the end
 
     def _end(self, reason: str, state: str = "", *, alarm: bool = False) -> None:
@@ -358,3 +421,7 @@ class Session:
         if core.transaction is not None:
             core.end_writes(core.transaction.writes, ending, "", reason)
         core.own, core.transaction = None, None
+
+
+def _no_work() -> None:
+    """For `_guarded`: only carry on."""

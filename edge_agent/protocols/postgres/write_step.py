@@ -13,6 +13,7 @@ from typing import Final
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres import server_messages as server
+from edge_agent.protocols.postgres.copy_in import is_copy_in, staged
 from edge_agent.protocols.postgres.core import (
     Core,
     Flight,
@@ -66,6 +67,11 @@ def write_step(core: Core, job: Job) -> Step:
         core.decline(job.judgement, job.command.text, refusal[0], refusal[1])
         yield from refused(core, *refusal)
         return
+    if is_copy_in(job):
+        with_data = yield from staged(core, job)
+        if with_data is None:
+            return
+        job = with_data
     place = place_of(core, job)
     types = yield from _types(core, job)
     if types is None:
