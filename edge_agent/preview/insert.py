@@ -11,7 +11,7 @@ from edge_agent.classify.libpg_query import TOKENS
 from edge_agent.classify.parser import Tree
 from edge_agent.preview.change import with_clause
 from edge_agent.preview.clauses import DOT, PAREN, NotRewritten, Words
-from edge_agent.preview.rewrite import NEW, Rewriting, Source
+from edge_agent.preview.rewrite import NEW, PLAIN, Rewriting, Source
 from edge_agent.preview.same import require, same
 
 _NULL: Any = {"A_Const": {"isnull": True}}
@@ -56,6 +56,7 @@ def rewrite_insert(words: Words, node: Tree) -> Rewriting:
     return Rewriting(
         schema, name, source, before=False, columns=columns, width=width,
         known_rows=_known_rows(lists, select), notes=notes, defaults=defaults,
+        plain=bool(lists) and all(item.keys() & PLAIN for items in lists for item in items),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ nodes in them: WITH, FROM, WHERE and each new value. No deparser is trusted, and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edge_agent.classify.parser import Tree
@@ -15,6 +15,9 @@ from edge_agent.preview.clauses import NotRewritten
 from edge_agent.preview.limits import PreviewLimits
 from edge_agent.preview.same import only_statement, require, same
 from edge_agent.preview.target import Target, TargetColumn, quoted
+
+PLAIN: Final = frozenset(("A_Const", "ParamRef", "SetToDefault"))
+"""Nodes of values that read nothing but the statement and its parameters."""
 
 DEFAULT: Final = b"DEFAULT"
 """Stands for a value that is a column's default."""
@@ -74,6 +77,7 @@ class Rewriting:
         known_rows: The number of rows where the text itself says it.
         notes: What the count does not say.
         defaults: Positions of values that are a default, by row and column of a VALUES list.
+        plain: All new values are constants or parameters: nothing is read for them.
     """
 
     schema: str
@@ -86,6 +90,15 @@ class Rewriting:
     known_rows: int | None = None
     notes: tuple[str, ...] = ()
     defaults: frozenset[tuple[int, int]] = frozenset()
+    plain: bool = False
+
+    def widened(self, width: int) -> Rewriting:
+        """The same with names for a new row's columns, where the statement's text does not say how many there are."""
+        if self.width or self.before or self.source is None:
+            return self
+        names = ", ".join(f"c{number}" for number in range(1, width + 1))
+        items = self.source.items + b"(" + names.encode() + b")"
+        return replace(self, width=width, source=replace(self.source, items=items))
 
     @property
     def after(self) -> bool:
