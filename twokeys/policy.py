@@ -26,6 +26,7 @@ from typing import Any, Final
 import cedarpy
 
 from twokeys.caller import Caller, CallerKind
+from twokeys.data_class import CLASS_NOTES, DataClass, data_classes
 from twokeys.decision import Decision, Outcome
 from twokeys.effect import Access, Classification, Effect, ObjectKind, ObjectRef
 from twokeys.errors import InvalidInput, Refused
@@ -96,10 +97,15 @@ class Policies:
             raise _invalid(f"it is over {MAX_POLICY_BYTES} bytes")
         self.text = text
         self.revision = revision
-        annotations = _annotations(text)
+        parsed = _parsed(text)
+        annotations = _annotations(parsed)
         _check_annotations(annotations)
+        try:
+            self.classes = data_classes(parsed)
+        except ValueError as error:
+            raise _invalid(str(error)) from error
         whole = NEVERS_TEXT + "\n" + text
-        everything = [*_annotations(NEVERS_TEXT), *annotations]
+        everything = [*_annotations(_parsed(NEVERS_TEXT)), *annotations]
         result = cedarpy.validate_policies(whole, _SCHEMA)
         if not result.validation_passed:
             raise _invalid("; ".join(_named(str(error.error), everything) for error in result.errors[:5]))
@@ -147,6 +153,17 @@ class Policies:
                 return self._decision(outcome, [*ids, *denied])
             denied.extend(ids)
         return self._decision(Outcome.DENY, denied)
+
+    def owed(self, caller: Caller, target: str) -> tuple[DataClass, ...]:
+        """The data classes that this caller is shown masked at a target: those it may not `reveal`."""
+        owed = []
+        for each in self.classes:
+            uid = _uid("DataClass", each.name)
+            entities = json.dumps([*_caller_entities(caller), {"uid": uid, "attrs": {}, "parents": []}])
+            permitted, _ = self._ask(caller.id, "reveal", uid, entities, {"target": target})
+            if not permitted:
+                owed.append(each)
+        return tuple(owed)
 
     def may_approve(self, person: Caller, asked: Asked) -> Decision:
         """Whether this person may approve: ALLOW or DENY, never HOLD."""
@@ -242,15 +259,18 @@ def _caller_entities(caller: Caller) -> list[dict[str, Any]]:
     ]
 
 
-def _annotations(text: str) -> list[dict[str, str]]:
+def _parsed(text: str) -> list[dict[str, Any]]:
     try:
         parsed = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as error:
         raise _invalid(str(error)) from error
     if parsed.get("templates"):
         raise _invalid("it holds a template; write each policy out")
-    policies = parsed.get("staticPolicies", {})
-    return [dict(policy.get("annotations", {})) for policy in policies.values()]
+    return list(parsed.get("staticPolicies", {}).values())
+
+
+def _annotations(policies: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [dict(policy.get("annotations", {})) for policy in policies]
 
 
 def _check_annotations(annotations: list[dict[str, str]]) -> None:
@@ -270,7 +290,8 @@ def _check_annotations(annotations: list[dict[str, str]]) -> None:
             raise _invalid(f"@wait of {item['id']!r} is no number from 0 to {MAX_WAIT_SECONDS}")
         if item.get("sensitive", "true") != "true":
             raise _invalid(f'@sensitive of {item["id"]!r} can only be "true"')
-        if unknown := sorted(set(item) - {"id", "advice", "approvals", "sensitive", "wait"}):
+        known = {"id", "advice", "approvals", "sensitive", "wait"} | CLASS_NOTES
+        if unknown := sorted(set(item) - known):
             raise _invalid(f"{item['id']!r} has the unknown annotation @{unknown[0]}")
 
 
