@@ -78,6 +78,10 @@ class SessionDoor:
         for protocol in QueryProtocol:
             self._known.pop((protocol, text), None)
 
+    def admit_within(self, judgement: Judgement, rows: int) -> Pass:
+        """Build the Pass of a held text that may change so many rows. Raises Refused; see `Gate.admit_within`."""
+        return self._gate.admit_within(judgement.decision, rows)
+
     def confirm(self, search_path: str) -> bool:
         """See Door. Where names prove nothing already, they mean what judgements took them for: anything."""
         if not self._search_path or schemas_of(search_path, self._role) == self._search_path:

@@ -41,15 +41,17 @@ class Pass:
         _token: The gate's private token; anything else raises.
         decision: The Decision behind it.
         command_digest: Of the Command that was approved; empty for an allowed one.
+        within: Rows that it may change; if it changes more, nothing of it is to be left. None: not counted.
     """
 
-    __slots__ = ("_spent", "command_digest", "decision")
+    __slots__ = ("_spent", "command_digest", "decision", "within")
 
-    def __init__(self, _token: object, decision: Decision, command_digest: str) -> None:
+    def __init__(self, _token: object, decision: Decision, command_digest: str, within: int | None = None) -> None:
         if _token is not _ONLY_THE_GATE:
             raise TypeError("only the gate builds a Pass")
         self.decision = decision
         self.command_digest = command_digest
+        self.within = within
         self._spent = False
 
     def spend(self) -> None:
@@ -154,6 +156,22 @@ class Gate:
         if decision.outcome is not Outcome.ALLOW or decision.revision != self.revision or self._world is None:
             raise Refused("The decision does not allow this.", not_done="Nothing was forwarded.", code="not_allowed")
         return Pass(_ONLY_THE_GATE, decision, "")
+
+    def admit_within(self, decision: Decision, rows: int) -> Pass:
+        """Build the Pass of a held Command that changes so few rows that policy lets it pass.
+
+        Args:
+            decision: Its Decision: a hold with a budget.
+            rows: How many rows the caller has left of that budget.
+
+        Raises:
+            Refused: for any other Decision, or more rows than its budget has.
+        """
+        budget = decision.budget if decision.outcome is Outcome.HOLD else None
+        current = decision.revision == self.revision and self._world is not None and not self._standing.writes_denied
+        if budget is None or not current or not 1 <= rows <= budget.most:
+            raise Refused("The decision has no such budget.", not_done="Nothing was forwarded.", code="not_allowed")
+        return Pass(_ONLY_THE_GATE, decision, "", rows)
 
     def redeem(self, expected: Approval, approval: Approval, signature: Signature, again: Decision) -> Pass:
         """Build the Pass of an approved Command.

@@ -1,4 +1,4 @@
-"""How many Commands wait, in all and per caller: what a caller may cost in people's attention.
+"""How many Commands wait, in all and per caller: what a caller may cost in people's attention. One for all sessions.
 
 A Command whose connection waits counts until its hold is over. A retry grant that goes on without a connection counts
 until its time is over or its caller came back for it, so that a caller that never waits can't ask without bound.
@@ -7,10 +7,12 @@ until its time is over or its caller came back for it, so that a caller that nev
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 from edge_agent.config import LimitsSection
+from edge_agent.row_budget import RowBudgets
 
 
 @dataclass(slots=True)
@@ -18,6 +20,7 @@ class Holds:
     """Counts them."""
 
     limits: LimitsSection
+    budgets: RowBudgets = field(default_factory=lambda: RowBudgets(time.monotonic))
     total: int = 0
     of_caller: Counter[str] = field(default_factory=Counter)
     _left: dict[str, tuple[str, asyncio.TimerHandle]] = field(default_factory=dict)

@@ -21,6 +21,23 @@ class Outcome(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RowBudget:
+    """How many rows a caller may change at a target without asking: over all its statements, sessions and connections.
+
+    Args:
+        most: Rows, at least 1.
+        minutes: In any so many minutes.
+    """
+
+    most: int
+    minutes: int
+
+    def __post_init__(self) -> None:
+        if self.most < 1 or self.minutes < 1:
+            raise ValueError("a budget of rows is of at least one row and one minute")
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The policy's answer about one Command.
 
@@ -31,6 +48,7 @@ class Decision:
         approvals: Distinct approvals a hold needs.
         revision: Revision of the Bundle under which it was decided.
         sensitive: An allowed read must be on disk before it is forwarded.
+        budget: A held write that changes no more rows than are left of it may pass; every object must have one.
         wait: Seconds that a held Command's connection waits; its Request is then a retry grant, which outlives the
             connection. None: the connection waits as long as the Request does, and the Request ends with it.
     """
@@ -42,6 +60,7 @@ class Decision:
     revision: int = 0
     sensitive: bool = False
     wait: int | None = None
+    budget: RowBudget | None = None
 
     @property
     def requirement(self) -> str:

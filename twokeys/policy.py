@@ -9,7 +9,9 @@ would skip it, which for a forbid would fail open. The built-in nevers are part 
 
 Annotations that policies may carry: `@id` (required, unique), `@advice` (shown to the caller), `@approvals("2")`
 (distinct people a hold needs), `@sensitive("true")` (an allowed read is on disk before it is forwarded), `@wait("5")`
-(a hold answers its caller after so many seconds, and its Request goes on as a retry grant: see `twokeys.request`).
+(a hold answers its caller after so many seconds, and its Request goes on as a retry grant: see `twokeys.request`),
+`@rows("10") @minutes("60")` (of a permit on `requestWrite`: INSERT, UPDATE, DELETE or MERGE by itself passes without
+asking while its caller has changed at most so many rows at the target in so many minutes, 60 where not said).
 
 Source: Cedar language reference, https://docs.cedarpolicy.com/.
 """
@@ -18,8 +20,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final
 
@@ -27,7 +29,7 @@ import cedarpy
 
 from twokeys.caller import Caller, CallerKind
 from twokeys.data_class import CLASS_NOTES, DataClass, data_classes
-from twokeys.decision import Decision, Outcome
+from twokeys.decision import Decision, Outcome, RowBudget
 from twokeys.effect import Access, Classification, Effect, ObjectKind, ObjectRef
 from twokeys.errors import InvalidInput, Refused
 
@@ -42,6 +44,15 @@ MAX_APPROVALS: Final = 9
 
 MAX_WAIT_SECONDS: Final = 86400
 """Longest `@wait`."""
+
+MAX_BUDGET_ROWS: Final = 10_000
+"""Highest `@rows`."""
+
+MAX_BUDGET_MINUTES: Final = 1440
+"""Highest `@minutes`; a window is in the Edge's memory, and a restart empties it."""
+
+COUNTED_KINDS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
+"""Statements whose rows the server counts; nothing else has a budget."""
 
 RESERVED_PREFIX: Final = "twokeys-"
 """Policy ids that only the built-in nevers carry."""
@@ -141,6 +152,7 @@ class Policies:
             revision=self.revision,
             sensitive=any(decision.sensitive for decision in decisions),
             wait=min((decision.wait for decision in worst if decision.wait is not None), default=None),
+            budget=_budget_of(worst, classification),
         )
 
     def _decide_access(self, caller: Caller, target: str, access: Access, context: Mapping[str, Any]) -> Decision:
@@ -150,9 +162,19 @@ class Policies:
             permitted, ids = self._ask(caller.id, action, _object_uid(target, access.object), entities, context)
             if permitted:
                 # A hold also tells which forbid, if any, kept it from being an allow.
-                return self._decision(outcome, [*ids, *denied])
+                found = self._decision(outcome, [*ids, *denied])
+                counts = outcome is Outcome.HOLD and access.effect is Effect.WRITE and not denied
+                return replace(found, budget=self._budget(ids)) if counts else found
             denied.extend(ids)
         return self._decision(Outcome.DENY, denied)
+
+    def _budget(self, ids: Iterable[str]) -> RowBudget | None:
+        """The least of these policies' budgets."""
+        budgeted = [item for one in ids if "rows" in (item := self._annotations.get(one, {}))]
+        if not budgeted:
+            return None
+        minutes = max(int(item.get("minutes", "60")) for item in budgeted)
+        return RowBudget(min(int(item["rows"]) for item in budgeted), minutes)
 
     def owed(self, caller: Caller, target: str) -> tuple[DataClass, ...]:
         """The data classes that this caller is shown masked at a target: those it may not `reveal`."""
@@ -213,6 +235,15 @@ class Policies:
             sensitive=any(item.get("sensitive") == "true" for item in found),
             wait=min((int(item["wait"]) for item in found if "wait" in item), default=None),
         )
+
+
+def _budget_of(worst: Sequence[Decision], classification: Classification) -> RowBudget | None:
+    """What all of them leave: none unless each has one, of a statement whose rows the server counts."""
+    budgets = [decision.budget for decision in worst if decision.budget is not None]
+    counted = classification.certain and classification.statements == 1 and classification.kind in COUNTED_KINDS
+    if not counted or len(budgets) < len(worst) or not budgets:
+        return None
+    return RowBudget(min(one.most for one in budgets), max(one.minutes for one in budgets))
 
 
 def principal_for(person_id: str, groups: tuple[str, ...]) -> Caller:
@@ -288,9 +319,14 @@ def _check_annotations(annotations: list[dict[str, str]]) -> None:
             raise _invalid(f"@approvals of {item['id']!r} is no number from 1 to {MAX_APPROVALS}")
         if not _is_number(item.get("wait", "0"), 0, MAX_WAIT_SECONDS):
             raise _invalid(f"@wait of {item['id']!r} is no number from 0 to {MAX_WAIT_SECONDS}")
+        if not _is_number(item.get("rows", "1"), 1, MAX_BUDGET_ROWS):
+            raise _invalid(f"@rows of {item['id']!r} is no number from 1 to {MAX_BUDGET_ROWS}")
+        lonely = "minutes" in item and "rows" not in item
+        if lonely or not _is_number(item.get("minutes", "1"), 1, MAX_BUDGET_MINUTES):
+            raise _invalid(f"@minutes of {item['id']!r} is no number from 1 to {MAX_BUDGET_MINUTES} beside a @rows")
         if item.get("sensitive", "true") != "true":
             raise _invalid(f'@sensitive of {item["id"]!r} can only be "true"')
-        known = {"id", "advice", "approvals", "sensitive", "wait"} | CLASS_NOTES
+        known = {"id", "advice", "approvals", "sensitive", "wait", "rows", "minutes"} | CLASS_NOTES
         if unknown := sorted(set(item) - known):
             raise _invalid(f"{item['id']!r} has the unknown annotation @{unknown[0]}")
 

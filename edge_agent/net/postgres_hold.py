@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edge_agent.gate import Pass
 from edge_agent.hold import CallerGone, Prepared, Result
@@ -50,10 +50,17 @@ class WaitingCommand:
         loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[events.Fingerprint | events.Prepared] | None = None
         self._outcome: asyncio.Future[events.Outcome] = loop.create_future()
+        self._tried: asyncio.Future[events.Tried] = loop.create_future()
         self._gone: asyncio.Future[str] = loop.create_future()
 
-    def take(self, effect: events.Fingerprint | events.Prepared | events.NotPrepared | events.Outcome) -> None:
+    def take(
+        self, effect: events.Fingerprint | events.Prepared | events.NotPrepared | events.Tried | events.Outcome
+    ) -> None:
         """An effect of this ticket came."""
+        if isinstance(effect, events.Tried):
+            if not self._tried.done():
+                self._tried.set_result(effect)
+            return
         if isinstance(effect, events.Outcome):
             if not self._outcome.done():
                 self._outcome.set_result(effect)
@@ -100,6 +107,20 @@ class WaitingCommand:
         if not self._session.forward(self._ticket, permission):
             return Result("failed", reason="not forwarded: the session had ended")
         self._settle()
+        return await self.outcome()
+
+    async def attempt(self, permission: Pass) -> events.Tried | None:
+        """Forward with a Pass that counts rows. None when it failed or was not forwarded: `outcome` says how."""
+        self._before()
+        if not self._session.forward(self._ticket, permission):
+            raise CallerGone("the session ended")
+        self._settle()
+        waits: set[asyncio.Future[Any]] = {self._tried, self._outcome}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return self._tried.result() if self._tried.done() else None
+
+    async def outcome(self) -> Result:
+        """How what was forwarded ended."""
         ended = await self._outcome
         return Result(_OUTCOMES[ended.ending], ended.rows, ended.sqlstate, ended.reason)
 

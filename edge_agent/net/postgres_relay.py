@@ -30,6 +30,7 @@ from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import events
 from edge_agent.protocols.postgres.session import Session
 from edge_agent.session_records import SessionFacts, SessionRecords
+from edge_agent.trial import Trial
 from twokeys.digest import canonical
 from twokeys.effect import Effect
 from twokeys.errors import TwokeysError
@@ -183,7 +184,9 @@ class Relay:
         match effect:
             case events.Held() | events.Allowed():
                 self._wait(effect)
-            case events.Fingerprint() | events.Prepared() | events.NotPrepared() | events.Outcome():
+            case (
+                events.Fingerprint() | events.Prepared() | events.NotPrepared() | events.Tried() | events.Outcome()
+            ):
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.take(effect)
             case events.Withdrawn():
@@ -254,6 +257,10 @@ class Relay:
 
     async def _hold(self, effect: events.Held, waiting: WaitingCommand) -> None:
         section, facts = self._around.section, self._facts
+        if effect.judgement.decision.budget is not None:
+            trial = Trial(effect, facts, self._door, self._records, self._around.holds.budgets)
+            if await trial.run(waiting):
+                return
         seconds = section.in_transaction_hold_seconds if effect.in_transaction else section.hold_seconds
         wait = effect.judgement.decision.wait
         if wait is not None:

@@ -179,3 +179,20 @@ def test_a_policy_that_asks_for_more_meanwhile_undoes_an_approval() -> None:
     )
     with pytest.raises(Refused, match="another approval"):
         gate.redeem(paper, paper, sign(TYPE, paper.to_json(), KEY), gate.decide(CALLER, "db", WRITE, "simple"))
+
+
+def test_a_pass_within_a_budget_needs_one_and_no_more_rows_than_it_has() -> None:
+    gate = standing_gate()
+    gate.enter(
+        world('@id("few") @rows("5") permit(principal, action == Action::"requestWrite", resource);', revision=2)
+    )
+    assert gate.decide(CALLER, "db", dataclasses.replace(WRITE, kind="COPY"), "simple").budget is None
+    counted = gate.decide(CALLER, "db", WRITE, "simple")
+    assert counted.outcome is Outcome.HOLD
+    assert gate.admit_within(counted, 5).within == 5
+    for decision, rows in ((counted, 6), (counted, 0), (dataclasses.replace(counted, budget=None), 1)):
+        with pytest.raises(Refused):
+            gate.admit_within(decision, rows)
+    gate.stand(Standing(writes_denied="The disk is full."))
+    with pytest.raises(Refused):
+        gate.admit_within(counted, 1)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twokeys.caller import Caller, CallerKind
-from twokeys.decision import Outcome
+from twokeys.decision import Outcome, RowBudget
 from twokeys.effect import DATABASE, Access, Classification, Effect, ObjectKind, ObjectRef
 from twokeys.errors import InvalidInput, Refused
 from twokeys.policy import (
@@ -202,6 +202,8 @@ def test_a_sensitive_read_says_so_and_a_denial_carries_advice() -> None:
         (PERMIT_ALL + PERMIT_ALL, "stands twice"),
         ('@id("twokeys-x") permit (principal, action, resource);', "reserved"),
         ('@id("a") @approvals("0") permit (principal, action, resource);', "@approvals"),
+        ('@id("a") @rows("0") permit (principal, action, resource);', "@rows"),
+        ('@id("a") @minutes("5") permit (principal, action, resource);', "@minutes"),
         ('@id("a") @wait("-1") permit (principal, action, resource);', "@wait"),
         ('@id("a") @wait("86401") permit (principal, action, resource);', "@wait"),
         ('@id("a") @approvals("²") permit (principal, action, resource);', "@approvals"),
@@ -247,3 +249,35 @@ def test_hostile_object_names_are_data(name: str) -> None:
     for kind in (ObjectKind.TABLE, ObjectKind.FUNCTION):
         assert outcome(PER_OBJECT, AGENT, Access(ObjectRef(kind, name), Effect.WRITE)) is Outcome.DENY
         assert outcome(STARTER_TEXT, AGENT, Access(ObjectRef(kind, name), Effect.WRITE)) is Outcome.HOLD
+
+
+BUDGETED = """
+@id("few") @rows("5") @minutes("30")
+permit (principal, action == Action::"requestWrite", resource == Table::"db.public.a");
+@id("fewer") @rows("3") permit (principal, action == Action::"requestWrite", resource == Table::"db.public.a");
+@id("people") permit (principal, action in [Action::"requestWrite", Action::"requestDdl"], resource);
+@id("reads") permit (principal, action == Action::"read", resource);
+"""
+
+
+def budget(
+    *touched: tuple[str, Effect], kind: str = "UPDATE", text: str = BUDGETED, statements: int = 1
+) -> RowBudget | None:
+    accesses = tuple(sorted(Access(ObjectRef(ObjectKind.TABLE, f"public.{name}"), effect) for name, effect in touched))
+    what = Classification(kind, accesses, kind, statements=statements)
+    return Policies(text, 1).decide(AGENT, "db", what, "simple").budget
+
+
+def test_the_least_budget_counts_over_the_longest_time() -> None:
+    assert budget(("a", Effect.WRITE)) == RowBudget(3, 60)
+    assert budget(("a", Effect.WRITE), ("b", Effect.READ)) == RowBudget(3, 60)
+
+
+def test_a7_every_object_needs_a_budget_and_nothing_uncounted_has_one() -> None:
+    assert budget(("a", Effect.WRITE), ("b", Effect.WRITE)) is None
+    assert budget(("a", Effect.DDL)) is None
+    assert budget(("a", Effect.WRITE), statements=2) is None
+    for kind in ("COPY", "SELECT", "CALL", "TRUNCATE", "EXPLAIN", "EXECUTE", "UNKNOWN"):
+        assert budget(("a", Effect.WRITE), kind=kind) is None, kind
+    forbidden = BUDGETED + '@id("no") forbid (principal, action == Action::"write", resource);'
+    assert budget(("a", Effect.WRITE), text=forbidden) is None

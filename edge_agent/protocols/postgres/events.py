@@ -148,6 +148,21 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What was forwarded with a Pass that counts rows has run.
+
+    Args:
+        ticket: Of its Held.
+        rows: How many it changed; None when that is not known.
+        stays: It is within: its Outcome follows. Else nothing of it is left, and its Command waits again.
+    """
+
+    ticket: int
+    rows: int | None
+    stays: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """A Command that waited will not be run: its caller cancelled or hung up, or the session ended."""
 
@@ -193,10 +208,10 @@ class Terminate:
 
 
 Effect = (
-    Held | Allowed | Fingerprint | Prepared | NotPrepared | Outcome | Withdrawn | Declined | Rewound
+    Held | Allowed | Fingerprint | Prepared | NotPrepared | Tried | Outcome | Withdrawn | Declined | Rewound
     | ForwardCancel | Terminate
     | StageBegun | Staged | StageDropped | SendStaged | Copied
-)
+)  # fmt: skip
 
 
 # orders: what the shell says about a ticket

@@ -18,6 +18,14 @@ from edge_agent.protocols.postgres.fingerprint import FINGERPRINT_SQL, XID_SQL
 from edge_agent.protocols.postgres.type_names import types_sql
 from twokeys.errors import InvalidInput
 
+CHANGED_SQL: Final = (
+    b"SELECT pg_catalog.current_setting('track_counts'), COALESCE(pg_catalog.sum(n_tup_ins OPERATOR(pg_catalog.+)"
+    b" n_tup_upd OPERATOR(pg_catalog.+) n_tup_del), 0) FROM pg_catalog.pg_stat_xact_all_tables"
+    b" WHERE NOT pg_catalog.starts_with(schemaname::pg_catalog.text, 'pg_toast')"
+)
+"""Rows that the server itself counted in this transaction, in all tables: triggers' and cascades' too, rolled back ones
+too. https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS"""
+
 _NAME: Final = re.compile(r"[a-z0-9_]{8,40}")
 
 
@@ -91,6 +99,27 @@ class Hidden:
     def question(self, sql: bytes) -> bytes:
         """Ask something that is not always the same."""
         return command(f"{self.guard}q".encode(), sql)
+
+    @property
+    def try_begin(self) -> bytes:
+        """Two commands: a savepoint of ours, and what was changed before it."""
+        return command(f"{self.guard}q".encode(), f"SAVEPOINT {self.guard}p".encode()) + self.try_count
+
+    @property
+    def try_count(self) -> bytes:
+        """Ask what the transaction has changed so far; see `probation`."""
+        return command(f"{self.guard}q".encode(), CHANGED_SQL)
+
+    @property
+    def try_keep(self) -> bytes:
+        """One command: what was tried stays."""
+        return command(f"{self.guard}q".encode(), f"RELEASE SAVEPOINT {self.guard}p".encode())
+
+    @property
+    def try_undo(self) -> bytes:
+        """Two commands: nothing of what was tried is left."""
+        name, savepoint = f"{self.guard}q".encode(), f"{self.guard}p".encode()
+        return command(name, b"ROLLBACK TO SAVEPOINT " + savepoint) + self.try_keep
 
     def type_names(self, types: Sequence[int]) -> bytes:
         """Ask for the names of these types; see `type_names`."""

@@ -52,6 +52,9 @@ class Link:
         self._expected: deque[Expected] = deque()
         self._to_server: list[bytes] = []
         self._to_client: list[bytes] = []
+        self._aside: list[bytes] | None = None
+        self.overflowed = False
+        """Not all that was kept aside could be kept."""
         self._kept = b""
         self.status = IDLE
         self.unanswered = 0
@@ -105,7 +108,7 @@ class Link:
         """Send the client a message of our own. Raises Broken in the middle of a row."""
         if self._splitter.mid_message:
             raise Broken("A message had to be said in the middle of a row.")
-        self._to_client.append(data)
+        (self._to_client if self._aside is None else self._aside).append(data)
 
     @property
     def mid_message(self) -> bool:
@@ -122,6 +125,22 @@ class Link:
         """Forget what was kept back."""
         self._kept = b""
 
+    def set_aside(self) -> None:
+        """Keep back all that the server answers the client from now on; what we say ourselves still passes."""
+        self._aside, self._to_client = self._to_client, []
+        self.overflowed = False
+
+    def bring_back(self, *, drop: bool = False) -> None:
+        """Let the client have what was kept aside, or drop it."""
+        if self._aside is not None:
+            self._to_client = self._aside + ([] if drop else self._to_client)
+            self._aside = None
+
+    def _bound_aside(self) -> None:
+        if sum(map(len, self._to_client)) > self._hidden_bytes:
+            self._to_client.clear()
+            self.overflowed = True
+
     def take_to_server(self) -> bytes:
         """All bytes for the server since the last call."""
         data = b"".join(self._to_server)
@@ -130,6 +149,10 @@ class Link:
 
     def take_to_client(self) -> bytes:
         """All bytes for the client since the last call."""
+        if self._aside is not None:
+            data = b"".join(self._aside)
+            self._aside.clear()
+            return data
         data = b"".join(self._to_client)
         self._to_client.clear()
         return data
@@ -185,6 +208,8 @@ class Link:
                     self._told.before = kind
             if run >= 0:
                 self._to_client.append(buffer[run:stop])
+            if self._aside is not None:
+                self._bound_aside()
         except InvalidInput as error:
             raise Broken(f"The server broke the protocol: {error.happened}") from error
 

@@ -85,7 +85,11 @@ def _run_in_theirs(core: Core, job: Job, permission: Pass, write: Write) -> Step
     send_job(core, permission, job, answer=answer)
     if is_copy_in(job):
         yield from transferred(core, job, write.ticket, answer)
-    done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
+    end_in_theirs(core, (yield from _fly(core, write, Ending.ROLLED_BACK, answer)))
+
+
+def end_in_theirs(core: Core, done: Write | None) -> None:
+    """A Command in the client's own transaction was answered; None when it failed."""
     if done is not None and core.transaction is not None:
         core.transaction.writes.append(done)
 
@@ -95,7 +99,11 @@ def _run_in_ours(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     send_job(core, permission, job, keep=job.simple, answer=answer)
     if is_copy_in(job):
         yield from transferred(core, job, write.ticket, answer)
-    done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
+    yield from end_in_ours(core, job, (yield from _fly(core, write, Ending.ROLLED_BACK, answer)))
+
+
+def end_in_ours(core: Core, job: Job, done: Write | None) -> Step:
+    """A Command in a transaction of ours was answered; None when it failed."""
     if core.own is not None and done is not None:
         core.own.append(done)
     if core.link.status == IDLE or core.own is None:

@@ -294,6 +294,9 @@ class Session:
                         return
                 elif core.orders:
                     self._resume(core.orders.popleft())
+                elif self._deserted:
+                    # Gone while it ran on probation, which left nothing: it waits again, and nobody for it.
+                    self._end("the caller hung up")
                 else:
                     return
                 continue

@@ -46,6 +46,7 @@ from edge_agent.protocols.postgres.fingerprint import search_path_of
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
+from edge_agent.protocols.postgres.probation import on_probation
 from edge_agent.protocols.postgres.steps import cannot_be_run, error_of
 from edge_agent.protocols.postgres.transaction import Write
 from edge_agent.protocols.postgres.type_names import read_types
@@ -192,7 +193,15 @@ def _obey(core: Core, job: Job, place: Place, ticket: int) -> Generator[Want, Or
                     core.effects.append(Outcome(ticket, Ending.FAILED, None, state, reason))
                     yield from refused(core, state or sqlstate.INTERNAL_ERROR, reason or "The server refused.")
                     return None
-                return forward.permission, prepared[0]
+                if forward.permission.within is None:
+                    return forward.permission, prepared[0]
+                write = Write(ticket, xid=prepared[0])
+                undone = yield from on_probation(core, job, place, forward.permission, write)
+                if undone is None:
+                    return None
+                yield from _unprepare(core, began=began)
+                core.flight, prepared, core.waiting = None, None, True
+                core.effects.append(undone)
             case None:
                 raise Broken("A step was resumed without an order.")
 
