@@ -247,7 +247,7 @@ def _door(section: PostgresSection, limits: LimitsSection) -> Door:
         unsafe_trust=section.upstream_trust,
         search_path=section.search_path,
     )
-    return Door(section, rules, upstream, server_tls, client_tls)
+    return Door(section, rules, upstream, server_tls, client_tls, tls.direct_context(section))
 
 
 def _listener_parts(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hmac
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from edge_agent.classify.cache import SqlClassifier
 from edge_agent.config import LimitsSection
 from edge_agent.door import SessionDoor
 from edge_agent.gate import Gate
+from edge_agent.net.accept import Acceptor, wire_of
 from edge_agent.net.knocks import Knocks
 from edge_agent.net.postgres_relay import Cancelling, Relay, Surroundings
 from edge_agent.net.postgres_start import Door, cancel_upstream, fatal, greet, reach
@@ -98,7 +100,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._sessions: dict[int, _Live] = {}
-        self._server: asyncio.Server | None = None
+        self._acceptor = Acceptor(self.adopt)
         self._knocks = Knocks(parts.limits.max_failed_sign_ins, time.monotonic)
         self._witnessed = Witnessed()
 
@@ -106,21 +108,17 @@ class Listener:
         """Begin to accept; returns the port. Raises Unavailable when the address can't be had."""
         section = self._parts.door.section
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: Wire(self._accepted), section.listen_host, section.listen_port, backlog=1024
-            )
+            return await self._acceptor.open(section.listen_host, section.listen_port)
         except OSError as error:
             raise Unavailable(
                 f"{section.listen_host}:{section.listen_port} can't be listened on ({error.strerror}).",
                 not_done="The edge was not started.",
                 advice="Choose another listen_port.",
             ) from error
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self, reason: str) -> None:
         """Accept nobody any more, end all sessions, and wait until they are recorded."""
-        if self._server is not None:
-            self._server.close()
+        self._acceptor.close()
         for one in tuple(self._sessions.values()):
             one.relay.end(reason)
         if self._tasks:
@@ -140,20 +138,29 @@ class Listener:
         directory = self._parts.directory()
         return registration(directory.lookup(caller) if directory is not None else None)
 
-    def _accepted(self, wire: Wire) -> None:
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve an accepted connection, which is non-blocking and nobody else's."""
         limits = self._parts.limits
         if len(self._tasks) >= limits.max_connections or self._starting >= limits.max_starting:
             error = Unavailable("This edge has too many connections.", not_done="No session was begun.",
                                 advice="Close some, or try again soon.")  # fmt: skip
-            wire.write(sqlstate.fatal("53300", error))
-            self._record_failure("too_many_connections", "", wire.peer)
-            wire.close()
+            with contextlib.suppress(OSError), connection:
+                self._record_failure("too_many_connections", "", ":".join(map(str, connection.getpeername()[:2])))
+                connection.send(sqlstate.fatal("53300", error))
             return
-        task = asyncio.get_running_loop().create_task(self._serve(wire))
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, wire: Wire) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
+        self._starting += 1
+        try:
+            seconds = self._parts.limits.start_seconds
+            wire = await wire_of(connection, self._parts.door.direct_tls, seconds)
+        except WireLost:
+            return
+        finally:
+            self._starting -= 1
         try:
             await self._start(wire)
         except BaseException:

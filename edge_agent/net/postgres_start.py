@@ -36,6 +36,7 @@ class Door:
     upstream: UpstreamRules
     server_tls: ssl.SSLContext | None
     client_tls: ssl.SSLContext | None
+    direct_tls: ssl.SSLContext | None = None
 
 
 async def greet(
@@ -54,6 +55,8 @@ async def greet(
         WireLost: when the caller went away or took too long.
     """
     startup = Startup(door.rules, directory, nonce=secrets.token_urlsafe(18), loopback=is_loopback(wire.peer))
+    if wire.is_tls:
+        startup.tls_started()
     try:
         async with asyncio.timeout(seconds):
             while True:

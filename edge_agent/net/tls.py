@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edge_agent.config import PostgresSection
+from edge_agent.net.accept import ALPN
 from edge_agent.protocols.postgres.channel_binding import end_point
 
 
@@ -18,6 +19,14 @@ def server_context(section: PostgresSection) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(section.tls_cert_file, section.tls_key_file)
+    return context
+
+
+def direct_context(section: PostgresSection) -> ssl.SSLContext | None:
+    """The same for callers that begin with TLS: what they mean they must say by ALPN."""
+    context = server_context(section)
+    if context is not None:
+        context.set_alpn_protocols([ALPN])
     return context
 
 

@@ -103,6 +103,12 @@ class Wire(asyncio.Protocol):
         return self._open_transport().get_extra_info("ssl_object") is not None
 
     @property
+    def protocol(self) -> str:
+        """What was agreed on by ALPN (RFC 7301); empty without TLS, or without agreement."""
+        found = self._open_transport().get_extra_info("ssl_object")
+        return (found.selected_alpn_protocol() or "") if found is not None else ""
+
+    @property
     def peer(self) -> str:
         """The peer's address as text, for records."""
         name = self._open_transport().get_extra_info("peername")

@@ -17,6 +17,7 @@ from edge_agent.classify.cache import SqlClassifier
 from edge_agent.config import LimitsSection, PostgresSection, RecorderSection
 from edge_agent.gate import Gate, Standing, World
 from edge_agent.holds import Holds
+from edge_agent.net import tls
 from edge_agent.net.postgres_listener import Listener, ListenerParts
 from edge_agent.net.postgres_relay import Cancelling, Surroundings
 from edge_agent.net.postgres_start import Door
@@ -160,9 +161,10 @@ def world(policies: str, revision: int) -> World:
 
 @contextmanager
 def edge_in_process(
-    folder: Path, postgres: RealPostgres, policies: str = STARTER_TEXT, limits: LimitsSection | None = None
+    folder: Path, postgres: RealPostgres, policies: str = STARTER_TEXT, limits: LimitsSection | None = None,
+    **settings: Any,
 ) -> Iterator[InProcessEdge]:
-    """Run a listener in a thread of its own until the block ends."""
+    """Run a listener in a thread of its own until the block ends; `settings` are more of its PostgresSection."""
     control = ScriptedControl()
     gate = Gate()
     gate.stand(Standing())
@@ -181,7 +183,7 @@ def edge_in_process(
             RecorderSection(low_disk_bytes=2, exhausted_disk_bytes=1),
             lambda: 1_795_379_462_000,
         )
-        listener = Listener(parts(postgres, gate, control, journal, limits or LimitsSection()))
+        listener = Listener(parts(postgres, gate, control, journal, limits or LimitsSection(), **settings))
         return listener, journal, await listener.open()
 
     listener, journal, port = do(build())
@@ -196,23 +198,31 @@ def edge_in_process(
 
 
 def parts(
-    postgres: RealPostgres, gate: Gate, control: ScriptedControl, journal: Journal, limits: LimitsSection
+    postgres: RealPostgres, gate: Gate, control: ScriptedControl, journal: Journal, limits: LimitsSection,
+    **settings: Any,
 ) -> ListenerParts:
-    section = PostgresSection(
-        target="sample-db",
-        listen_port=0,
-        upstream_host="127.0.0.1",
-        upstream_port=postgres.port,
-        upstream_user=postgres.user,
-        upstream_password=Secret(postgres.password),
-        upstream_database=postgres.database,
-        search_path="shop, public",
-        hold_seconds=30,
-        in_transaction_hold_seconds=20,
-        heartbeat_seconds=1,
+    given: dict[str, Any] = {
+        "target": "sample-db",
+        "listen_port": 0,
+        "upstream_host": "127.0.0.1",
+        "upstream_port": postgres.port,
+        "upstream_user": postgres.user,
+        "upstream_password": Secret(postgres.password),
+        "upstream_database": postgres.database,
+        "search_path": "shop, public",
+        "hold_seconds": 30,
+        "in_transaction_hold_seconds": 20,
+        "heartbeat_seconds": 1,
+    }
+    section = PostgresSection(**{**given, **settings})
+    server_tls, client_tls = tls.server_context(section), tls.client_context(section)
+    rules = StartupRules(
+        "sample-db", server_tls is not None, b"m" * 32, tls.server_binding(section), Plaintext.LOOPBACK,
+        postgres.database,
+    )  # fmt: skip
+    upstream = UpstreamRules(
+        user=postgres.user, password=postgres.password, tls=client_tls is not None, search_path="shop, public"
     )
-    rules = StartupRules("sample-db", False, b"m" * 32, None, Plaintext.LOOPBACK, postgres.database)
-    upstream = UpstreamRules(user=postgres.user, password=postgres.password, tls=False, search_path="shop, public")
     wrapping = WrappingKey("w1", WRAPPING.public_key())
     holds = Holds(limits)
 
@@ -220,7 +230,7 @@ def parts(
         return Surroundings(gate, control, holds, section, cancel)
 
     return ListenerParts(
-        Door(section, rules, upstream, None, None),
+        Door(section, rules, upstream, server_tls, client_tls, tls.direct_context(section)),
         limits,
         journal,
         SqlClassifier(),
