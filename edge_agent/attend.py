@@ -19,6 +19,7 @@ from twokeys.messages import (
     OpenRequest,
     RequestStatus,
     ResultReport,
+    MAX_STARTS,
     SpendReply,
     SpendRequest,
 )
@@ -250,6 +251,7 @@ def _open_request(held: Held, digest: str, fingerprint: str, command: bytes, *, 
     )
 
 
+        starts=list(held.starts[:MAX_STARTS]),
 def _excerpt(text: bytes) -> str:
     # The wire limits characters; a cut inside a character is dropped, never replaced.
     return text[:MAX_EXCERPT_BYTES].decode("utf-8", "ignore")

@@ -61,6 +61,8 @@ class Prepared:
     """The server stands ready in a read-write transaction: its xid (empty where it has none) and what it means."""
 
     xid: str
+    starts: tuple[int, ...] = ()
+    """Where in the text each of several statements begins, in bytes; for people."""
     fingerprint: str
 
 

@@ -39,6 +39,9 @@ MAX_EXCERPT_BYTES = 8192
 MAX_TYPES = 256
 """Most parameters whose types' names travel with a Request; those of later ones are left out."""
 
+MAX_STARTS = 1000
+"""Most statements of one text whose places travel with a Request; a text with more is refused at the Edge."""
+
 MAX_TYPE_CHARACTERS = 256
 """Longest name of a parameter's type."""
 
@@ -102,7 +105,8 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     `command` is the canonical JSON of the Command in base64; left out when it was uploaded as blob
     ``command_sha256``. `accesses` are ``effect:kind:name``. `fingerprint` is what the session meant at the hold:
     with it and the Command the `command_digest` is computed again. `types` are the names of the parameters' types as
-    the server resolved them, shown beside the values; the digest covers them only as far as Parse gave them. `retry`
+    the server resolved them, shown beside the values; the digest covers them only as far as Parse gave them. `starts`
+    says where in the text each of several statements begins, in bytes, so that people can count them. `retry`
     opens a retry grant (`twokeys.request`): the answer may be about an earlier one of the same Command.
     """
 
@@ -126,6 +130,7 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     preview_digest: Sha256OrEmpty = ""
     most_rows: Count | None = None
     """The Preview's exact count of rows, which what runs may not exceed."""
+    starts: Annotated[list[Count], msgspec.Meta(max_length=MAX_STARTS)] = []
     excerpt: Annotated[str, msgspec.Meta(max_length=MAX_EXCERPT_BYTES)]
     statement: Text
     kind: Short

@@ -35,6 +35,7 @@ class SqlVerdict:
         cursors: Names of the cursors that it makes, fetches from or drops.
         closes_cursors: It drops every cursor, portals of the protocol too.
         empty: It has no statement.
+        starts: Where in the text each of several statements begins, in bytes; for people.
     """
 
     classification: Classification
@@ -49,6 +50,7 @@ class SqlVerdict:
     cursors: tuple[str, ...] = ()
     closes_cursors: bool = False
     empty: bool = False
+    starts: tuple[int, ...] = ()
 
     @property
     def is_read(self) -> bool:

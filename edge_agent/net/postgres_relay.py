@@ -268,7 +268,7 @@ class Relay:
         held = Held(
             request_id(), facts.id, facts.target, facts.database, facts.caller, facts.client, effect.command,
             effect.judgement.verdict.classification, effect.judgement.decision, effect.in_transaction, seconds,
-            effect.types, wait,
+            effect.types, effect.judgement.verdict.starts, wait,
         )  # fmt: skip
         attendant = Attendant(held, waiting, self._around.control, float(section.heartbeat_seconds))
         ending = await hold(held, attendant, self._around.gate)

@@ -169,7 +169,12 @@ class Deployment:
             person,
             "POST",
             f"/v1/requests/{request['id']}/votes",
-            {"approve": approve, "reason": reason, "command_digest": request["command_digest"]},
+            {
+                "approve": approve,
+                "reason": reason,
+                "command_digest": request["command_digest"],
+                "preview_digest": request.get("preview_digest", ""),
+            },
         )
 
     def state(self, request_id: str) -> str:

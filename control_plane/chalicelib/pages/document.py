@@ -118,12 +118,13 @@ class Document:
 
 
 @functools.lru_cache(maxsize=2)
-def lay_out(blob: bytes, types: tuple[str, ...] = ()) -> Document:
+def lay_out(blob: bytes, types: tuple[str, ...] = (), starts: tuple[int, ...] = ()) -> Document:
     """Lay a Command blob out.
 
     Args:
         blob: Canonical JSON of the Command.
         types: Names of its parameters' types as the server resolved them; used where Parse left one to the server.
+        starts: Where in its text each of several statements begins, in bytes: each is numbered.
 
     Raises:
         InvalidInput: when it is too long or is no Command; then it can't be approved.
@@ -144,6 +145,8 @@ def lay_out(blob: bytes, types: tuple[str, ...] = ()) -> Document:
         raise _unreadable() from error
     rows, hints = _statement_rows(text.decode("utf-8", "replace"))
     lines = rows[-1].number if rows else 0
+    if len(starts) > 1:
+        rows = list(_numbered(rows, text, starts))
     if values:
         rows.append(_heading(f"Values ({len(values)})"))
     for index, (oid, code, value) in enumerate(values, 1):
@@ -201,6 +204,18 @@ def _statement_rows(text: str) -> tuple[list[Row], list[str]]:
     if len(told) > MAX_HINTS:
         told = [*told[: MAX_HINTS - 1], f"{len(told) - MAX_HINTS + 1} more names have letters outside ASCII."]
     return list(_rows(lines)), told
+
+
+def _numbered(rows: Sequence[Row], text: bytes, starts: Sequence[int]) -> Iterator[Row]:
+    """The rows, with a heading before each line in which statements begin. It adds; it takes nothing away."""
+    begun: dict[int, list[int]] = {}
+    for number, start in enumerate(starts, 1):
+        begun.setdefault(text.count(b"\n", 0, start) + 1, []).append(number)
+    for row in rows:
+        if row.kind == "line" and (found := begun.pop(row.number, None)):
+            which = f" {found[0]}" if len(found) == 1 else f"s {found[0]} to {found[-1]}"
+            yield _heading(f"Statement{which} of {len(starts)}")
+        yield row
 
 
 def _spans(kind: str, text: str) -> Iterator[Span]:

@@ -77,7 +77,8 @@ class RequestDesk:
         opened = stored.asked.opened
         preview = self._shelves.blobs.get(opened.preview_digest) if opened.preview_digest else None
         types = tuple(opened.types)
-        return Looked(view, opened.command_digest, blob, refusal, types, opened.preview_digest, preview)
+        starts = tuple(opened.starts)
+        return Looked(view, opened.command_digest, blob, refusal, types, starts, opened.preview_digest, preview)
 
     def note_read(self, request_id: str, person_id: str) -> None:
         _, stored = self._seen(request_id, person_id)

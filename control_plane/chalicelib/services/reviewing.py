@@ -31,6 +31,7 @@ class Looked:
         blob: The whole Command; None when it isn't there.
         refusal: Why this person may not decide, in a sentence; empty when they may.
         types: Names of the parameters' types, as the server resolved them.
+        starts: Where in its text each of several statements begins, in bytes, as the Edge's grammar found them.
         preview_digest: Of its Preview; empty without one.
         preview: The Preview as it is kept; None when it isn't there.
     """
@@ -40,6 +41,7 @@ class Looked:
     blob: bytes | None
     refusal: str
     types: tuple[str, ...] = ()
+    starts: tuple[int, ...] = ()
     preview_digest: str = ""
     preview: bytes | None = None
 
@@ -189,7 +191,7 @@ def _document(looked: Looked) -> Document:
             advice="Deny it, and ask the caller to send it again.",
             code="unreadable_command",
         )
-    return lay_out(looked.blob, looked.types)
+    return lay_out(looked.blob, looked.types, looked.starts)
 
 
 def _preview(looked: Looked) -> Preview | None:

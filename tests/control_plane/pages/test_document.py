@@ -106,3 +106,13 @@ def test_w5_copied_data_that_can_not_be_read_can_not_be_approved() -> None:
     for bad in ({}, {"sha256": "x", "bytes": 1, "format": "text", "head": ""}, "text"):
         with pytest.raises(InvalidInput):
             lay_out(canonical({**command, "copy": bad}))
+
+
+def test_several_statements_are_numbered_and_nothing_is_taken_away() -> None:
+    text = "UPDATE t SET a = 'é'; UPDATE u SET b = 1;\nDELETE FROM v"
+    starts = (0, text.encode().index(b"UPDATE u"), text.encode().index(b"DELETE"))
+    rows = lay_out(blob(text), (), starts).parts[0].rows
+    said = ["".join(span.text for span in row.spans) for row in rows]
+    assert said == [
+        "Statements 1 to 2 of 3", "UPDATE t SET a = 'é'; UPDATE u SET b = 1;", "Statement 3 of 3", "DELETE FROM v",
+    ]  # fmt: skip
