@@ -135,6 +135,7 @@ def _judge_all(text: bytes, trees: list[Tree], search_path: tuple[str, ...], lim
         tuple(statement.cursor for statement in statements if statement.cursor),
         any(statement.closes_cursors for statement in statements),
         not statements,
+        tuple(tree.get("stmt_location", 0) for tree in trees) if len(trees) > 1 else (),
     )
 
 
