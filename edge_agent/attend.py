@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, TypeVar
 
 from edge_agent.gate import Pass
-from edge_agent.hold import CallerGone, Held, Prepared, Result, Spent
+from edge_agent.hold import CallerGone, Held, Prepared, Result, Shown, Spent
+from edge_agent.preview.compute import Computing
+from edge_agent.preview.masking import MaskRows, ShowAll
+from edge_agent.preview.question import Answered, Question
 from twokeys.approval import Approval
 from twokeys.digest import Json, canonical, from_base64, sha256, to_base64
-from twokeys.errors import InvalidInput, Refused, Unavailable
+from twokeys.errors import InvalidInput, Refused, TwokeysError, Unavailable
 from twokeys.messages import (
     MAX_EXCERPT_BYTES,
     MAX_INLINE_COMMAND_BYTES,
+    MAX_STARTS,
     OpenRequest,
     RequestStatus,
     ResultReport,
-    MAX_STARTS,
     SpendReply,
     SpendRequest,
 )
+from twokeys.preview import Preview, preview_digest, read_preview, to_bytes
 from twokeys.record import ChainHead, RecordType
 from twokeys.signature import Signature
 
@@ -69,6 +73,9 @@ class LiveSession(Protocol):
     async def fingerprint(self) -> str:
         """Ask the server what the session means now."""
 
+    async def ask(self, question: Question) -> Answered:
+        """Ask a question of a preview, which leaves nothing behind."""
+
     async def prepare(self) -> Prepared:
         """Bring the server to where the Command can be forwarded."""
 
@@ -99,6 +106,16 @@ class Attendant:
     session: LiveSession
     control: Control
     heartbeat_seconds: float
+    mask: MaskRows = field(default_factory=ShowAll)
+
+    async def preview(self, held: Held) -> Shown:
+        """See HoldPorts. Whatever fails says so in it: a Command is not denied for what nobody could show."""
+        action = held.classification.kind
+        try:
+            data = to_bytes(await Computing(self.session, self.mask).preview(held.command, action))
+        except TwokeysError:
+            data = to_bytes(Preview(action=action[:256], why=["It could not be made."]))
+        return Shown(data, preview_digest(data), read_preview(data).rows)
 
     async def fingerprint(self) -> str:
         """See HoldPorts."""
@@ -234,6 +251,7 @@ def _open_request(held: Held, digest: str, fingerprint: str, command: bytes, *, 
         command_bytes=len(command),
         command=to_base64(command) if inline else None,
         types=list(held.types),
+        starts=list(held.starts[:MAX_STARTS]),
         excerpt=_excerpt(held.command.text),
         statement=held.classification.normalised,
         kind=held.classification.kind,
@@ -248,41 +266,37 @@ def _open_request(held: Held, digest: str, fingerprint: str, command: bytes, *, 
         hold_seconds=held.hold_seconds,
         in_transaction=held.in_transaction,
         retry=held.wait_seconds is not None,
+        preview=to_base64(held.preview.data) if held.preview else "",
+        preview_digest=held.preview.digest if held.preview else "",
+        most_rows=held.preview.rows if held.preview else None,
     )
 
 
-        starts=list(held.starts[:MAX_STARTS]),
 def _excerpt(text: bytes) -> str:
     # The wire limits characters; a cut inside a character is dropped, never replaced.
     return text[:MAX_EXCERPT_BYTES].decode("utf-8", "ignore")
 
 
+_APPROVAL_FIELDS: Final = frozenset(
+    (
+        "request_id",
+        "edge_id",
+        "nonce",
+        "command_digest",
+        "requirement",
+        "approvers",
+        "chain_sequence",
+        "chain_hash",
+    )
+)
+
+
 def _approval(reply: SpendReply) -> Approval:
     fields = reply.approval
     try:
-        if sorted(fields) != sorted(
-            (
-                "request_id",
-                "edge_id",
-                "nonce",
-                "command_digest",
-                "requirement",
-                "approvers",
-                "chain_sequence",
-                "chain_hash",
-            )
-        ):
+        if not _APPROVAL_FIELDS <= fields.keys() <= _APPROVAL_FIELDS | {"preview_digest", "most_rows"}:
             raise InvalidInput("An approval has other fields than it should.", not_done="It was not used.")
-        return Approval(
-            fields["request_id"],
-            fields["edge_id"],
-            fields["nonce"],
-            fields["command_digest"],
-            fields["requirement"],
-            tuple(fields["approvers"]),
-            fields["chain_sequence"],
-            fields["chain_hash"],
-        )
+        return Approval(**{**fields, "approvers": tuple(fields["approvers"])})
     except (KeyError, TypeError) as error:
         raise Refused(
             "An approval is malformed.", not_done="The command was not forwarded.", code="malformed_approval"

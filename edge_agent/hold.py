@@ -36,6 +36,15 @@ class CallerGone(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The Preview that people are shown: its canonical JSON, digest, and exact number of rows where it has one."""
+
+    data: bytes
+    digest: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """A Command that waits, and all that stays the same while it does."""
 
@@ -52,8 +61,14 @@ class Held:
     hold_seconds: int
     types: tuple[str, ...] = ()
     """Names of the parameters' types as the server resolved them."""
+    starts: tuple[int, ...] = ()
+    """Where in the text each of several statements begins, in bytes; for people."""
     wait_seconds: int | None = None
     """For how long its connection waits until the Request goes on alone, as a retry grant. None: to the end."""
+    preview: Shown | None = None
+    """What people are shown of it; None until it is computed."""
+    joined: bool = False
+    """Its Request was opened earlier, with a Preview of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +76,6 @@ class Prepared:
     """The server stands ready in a read-write transaction: its xid (empty where it has none) and what it means."""
 
     xid: str
-    starts: tuple[int, ...] = ()
-    """Where in the text each of several statements begins, in bytes; for people."""
     fingerprint: str
 
 
@@ -120,6 +133,9 @@ class HoldPorts(Protocol):
     async def fingerprint(self) -> str:
         """The session's fingerprint, asked of the server now."""
 
+    async def preview(self, held: Held) -> Shown | None:
+        """What the Command would do, for whoever decides; None where nobody computes it."""
+
     async def record(self, kind: RecordType, fields: dict[str, Json], *, body: bool = False) -> None:
         """Append a Record and return when it is on disk. Raises Unavailable when it can't be."""
 
@@ -160,6 +176,7 @@ class HoldPorts(Protocol):
 async def hold(held: Held, ports: HoldPorts, gate: Gate) -> Ending:
     """Carry one held Command to its Ending. Raises nothing but cancellation."""
     try:
+        held = replace(held, preview=await ports.preview(held))
         held, digest, denial = await _wait_for_people(held, ports)
         if denial is not None:
             return denial
@@ -176,7 +193,7 @@ async def _wait_for_people(held: Held, ports: HoldPorts) -> tuple[Held, str, Den
     await ports.record(RecordType.HOLD, {"command_digest": digest, "outcome": "hold"}, body=True)
     status = await ports.open(held, digest, fingerprint)
     if held.wait_seconds is not None:
-        held = replace(held, request_id=status.id)
+        held = replace(held, request_id=status.id, joined=status.id != held.request_id)
     asked = ", ".join(status.asked) or "the reviewers"
     if status.state == State.PENDING:
         await ports.tell(
@@ -245,6 +262,10 @@ async def _use_approval(held: Held, ports: HoldPorts, gate: Gate, digest: str) -
 
 def _redeem(held: Held, gate: Gate, digest: str, spent: Spent) -> Pass:
     again = gate.decide(held.caller, held.target, held.classification, held.command.protocol.value)
+    # What people were shown of a Request that was joined is known from its Approval alone.
+    shown = (spent.approval.preview_digest, spent.approval.most_rows)
+    if not held.joined:
+        shown = (held.preview.digest, held.preview.rows) if held.preview else ("", None)
     expected = Approval(
         held.request_id,
         spent.approval.edge_id,
@@ -254,6 +275,7 @@ def _redeem(held: Held, gate: Gate, digest: str, spent: Spent) -> Pass:
         spent.approval.approvers,
         spent.head.sequence,
         spent.head.hash,
+        *shown,
     )
     return gate.redeem(expected, spent.approval, spent.signature, again)
 

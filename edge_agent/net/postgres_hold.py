@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from edge_agent.gate import Pass
 from edge_agent.hold import CallerGone, Prepared, Result
+from edge_agent.preview.question import Answered, Question
 from edge_agent.protocols.postgres import events
 from edge_agent.protocols.postgres.session import Session
 from edge_agent.session_records import SessionRecords
@@ -48,13 +49,19 @@ class WaitingCommand:
         self._ticket, self._session, self._settle, self._records = ticket, session, settle, records
         self._before = before
         loop = asyncio.get_running_loop()
-        self._answer: asyncio.Future[events.Fingerprint | events.Prepared] | None = None
+        self._answer: asyncio.Future[events.Fingerprint | events.Previewed | events.Prepared] | None = None
         self._outcome: asyncio.Future[events.Outcome] = loop.create_future()
         self._tried: asyncio.Future[events.Tried] = loop.create_future()
         self._gone: asyncio.Future[str] = loop.create_future()
 
     def take(
-        self, effect: events.Fingerprint | events.Prepared | events.NotPrepared | events.Tried | events.Outcome
+        self,
+        effect: events.Fingerprint
+        | events.Previewed
+        | events.Prepared
+        | events.NotPrepared
+        | events.Tried
+        | events.Outcome,
     ) -> None:
         """An effect of this ticket came."""
         if isinstance(effect, events.Tried):
@@ -94,11 +101,18 @@ class WaitingCommand:
     async def fingerprint(self) -> str:
         """See LiveSession."""
         found = await self._ask(self._session.fingerprint)
-        return found.fingerprint
+        return "" if isinstance(found, events.Previewed) else found.fingerprint
+
+    async def ask(self, question: Question) -> Answered:
+        """See `edge_agent.preview.question.Asking`."""
+        found = await self._ask(lambda ticket: self._session.preview(ticket, question))
+        return found.answered if isinstance(found, events.Previewed) else Answered(reason="it was not answered")
 
     async def prepare(self) -> Prepared:
         """See LiveSession."""
         found = await self._ask(self._session.prepare)
+        if isinstance(found, events.Previewed):
+            raise Refused("The session did not answer.", not_done="The command was not run.", code="not_prepared")
         return Prepared(found.xid if isinstance(found, events.Prepared) else "", found.fingerprint)
 
     async def forward(self, permission: Pass) -> Result:
@@ -152,7 +166,7 @@ class WaitingCommand:
         """See LiveSession."""
         await self._records.append_durable(kind, fields, body)
 
-    async def _ask(self, order: Callable[[int], bool]) -> events.Fingerprint | events.Prepared:
+    async def _ask(self, order: Callable[[int], bool]) -> events.Fingerprint | events.Previewed | events.Prepared:
         if self._gone.done():
             raise CallerGone(self._gone.result())
         self._answer = asyncio.get_running_loop().create_future()

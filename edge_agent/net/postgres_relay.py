@@ -185,7 +185,7 @@ class Relay:
             case events.Held() | events.Allowed():
                 self._wait(effect)
             case (
-                events.Fingerprint() | events.Prepared() | events.NotPrepared() | events.Tried() | events.Outcome()
+                events.Fingerprint() | events.Previewed() | events.Prepared() | events.NotPrepared() | events.Tried() | events.Outcome()
             ):
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.take(effect)

@@ -19,6 +19,7 @@ from edge_agent.preview.sample import Sampled
 from edge_agent.preview.side_effects import notes_on, side_effects
 from edge_agent.preview.statement import Statement, read_statement, rewrite
 from edge_agent.preview.target import Target, TargetColumn, read_target, target_sql
+from edge_agent.preview.volatile import unsteady
 from twokeys.command import PostgresCommand
 from twokeys.preview import MAX_BODY_CHARACTERS, MAX_CELL_CHARACTERS, Column, Plan, Preview
 
@@ -64,7 +65,7 @@ class Computing:
         rewriting = rewriting.widened(len(found.columns))
         why: list[str] = []
         plan = await self._plan(rewriting, why)
-        rows = await self._count(rewriting, why)
+        rows = await self._count(rewriting, unsteady(statement.node), why)
         columns, sample = await self._sample(rewriting, found, why)
         counted = [_AS_OF_NOW] if rows is not None else []
         return msgspec.structs.replace(
@@ -94,9 +95,12 @@ class Computing:
             return None
         return _plan("\n".join(row[0] or "" for row in answer.rows if row))
 
-    async def _count(self, rewriting: Rewriting, why: list[str]) -> int | None:
+    async def _count(self, rewriting: Rewriting, changing: str, why: list[str]) -> int | None:
         if rewriting.known_rows is not None:
             return rewriting.known_rows
+        if changing:
+            why.append(f"The number of rows is another each time: it depends on {changing}."[:1024])
+            return None
         answer = await self._callers(rewriting.count_sql())
         if answer.reason:
             why.append(_failed("The number of rows", answer))

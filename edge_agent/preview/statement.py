@@ -12,6 +12,7 @@ from edge_agent.preview.clauses import NotRewritten, words_of
 from edge_agent.preview.insert import rewrite_insert
 from edge_agent.preview.limits import PreviewLimits
 from edge_agent.preview.rewrite import Rewriting
+from edge_agent.preview.volatile import refuse_felt
 
 _REWRITERS = {"UpdateStmt": rewrite_update, "DeleteStmt": rewrite_delete, "InsertStmt": rewrite_insert}
 
@@ -46,4 +47,5 @@ def rewrite(statement: Statement) -> Rewriting:
     rewriter = _REWRITERS.get(statement.kind)
     if rewriter is None:
         raise NotRewritten("statements of its kind have no query that says what they would do")
+    refuse_felt(statement.node)
     return rewriter(words_of(statement.text, statement.raw, SQL_LIMITS.tokens), statement.node)

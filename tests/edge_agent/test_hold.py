@@ -9,7 +9,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_agent.gate import Gate, Pass
-from edge_agent.hold import CallerGone, Denied, Ending, Held, LeftOpen, Prepared, Result, Spent, Withdrawn, hold
+from edge_agent.hold import (
+    CallerGone,
+    Denied,
+    Ending,
+    Held,
+    LeftOpen,
+    Prepared,
+    Result,
+    Shown,
+    Spent,
+    Withdrawn,
+    hold,
+)
 from tests.edge_agent.test_gate import CALLER, KEY, WRITE, standing_gate, world
 from twokeys.approval import TYPE, Approval
 from twokeys.command import PostgresCommand, QueryProtocol
@@ -41,6 +53,8 @@ class Script:
     opened: RequestStatus | Exception = field(default_factory=pending)
     first_fingerprint: str = "f1"
     second_fingerprint: str = "f1"
+    shown: Shown | Exception | None = None
+    approved_preview: tuple[str, int | None] | None = None
     spend_error: Exception | None = None
     prepare_error: Exception | None = None
     record_error: RecordType | None = None
@@ -50,6 +64,11 @@ class Script:
     steps: list[str] = field(default_factory=list)
     reports: list[ResultReport] = field(default_factory=list)
     records: list[dict[str, Json]] = field(default_factory=list)
+
+    async def preview(self, held: Held) -> Shown | None:
+        if isinstance(self.shown, Exception):
+            raise self.shown
+        return self.shown
 
     async def fingerprint(self) -> str:
         self.steps.append("fingerprint")
@@ -86,9 +105,11 @@ class Script:
         self.steps.append("spend")
         if self.spend_error:
             raise self.spend_error
+        shown = (held.preview.digest, held.preview.rows) if held.preview else ("", None)
         paper = Approval(
-            held.request_id, "edge-1", "0" * 32, digest, held.decision.requirement, ("rob",), HEAD.sequence, HEAD.hash
-        )
+            held.request_id, "edge-1", "0" * 32, digest, held.decision.requirement, ("rob",), HEAD.sequence, HEAD.hash,
+            *(self.approved_preview or shown),
+        )  # fmt: skip
         if callable(self.before_redeem):
             self.before_redeem()
         return Spent(paper, sign(TYPE, paper.to_json(), self.signer), "0" * 32, HEAD)
@@ -321,3 +342,36 @@ def test_a_denial_answers_the_same_command_again() -> None:
     ending = play(ports)
     assert isinstance(ending, Denied) and "not on a Friday" in ending.message
     assert "FORWARD" not in ports.steps
+
+
+SHOWN = Shown(b"{}", "b" * 64, 3)
+
+
+def test_the_preview_is_made_first_and_its_digest_is_under_the_approval() -> None:
+    ports = script()
+    ports.shown = SHOWN
+    assert play(ports) == Result("done", rows=3)
+
+
+@pytest.mark.parametrize("approved", [("0" * 64, 3), ("b" * 64, 4), ("b" * 64, None), ("", None)])
+def test_a5_an_approval_of_another_preview_forwards_nothing(approved: tuple[str, int | None]) -> None:
+    ports = script()
+    ports.shown, ports.approved_preview = SHOWN, approved
+    ending = play(ports)
+    assert isinstance(ending, Denied)
+    assert "preview_digest" in ending.message or "most_rows" in ending.message
+    assert "FORWARD" not in ports.steps
+
+
+def test_a5_a_preview_that_nobody_was_shown_is_not_approved() -> None:
+    ports = script()
+    ports.approved_preview = ("b" * 64, None)
+    assert isinstance(play(ports), Denied)
+    assert "FORWARD" not in ports.steps
+
+
+def test_a_caller_that_goes_while_its_preview_is_made_leaves_nothing_open() -> None:
+    ports = script()
+    ports.shown = CallerGone("the caller hung up")
+    assert isinstance(play(ports), Withdrawn)
+    assert "open" not in ports.steps

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge_agent.gate import Pass
+from edge_agent.preview.question import Answered, Question
 from edge_agent.protocols.postgres.door import Judgement
 from twokeys.command import PostgresCommand, QueryProtocol
 from twokeys.copy_data import CopyData
@@ -65,6 +66,14 @@ class Fingerprint:
 
     ticket: int
     fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """The answer to `preview`: what one question of a preview was answered."""
+
+    ticket: int
+    answered: Answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +217,7 @@ class Terminate:
 
 
 Effect = (
-    Held | Allowed | Fingerprint | Prepared | NotPrepared | Tried | Outcome | Withdrawn | Declined | Rewound
+    Held | Allowed | Fingerprint | Previewed | Prepared | NotPrepared | Tried | Outcome | Withdrawn | Declined | Rewound
     | ForwardCancel | Terminate
     | StageBegun | Staged | StageDropped | SendStaged | Copied
 )  # fmt: skip
@@ -220,6 +229,13 @@ Effect = (
 @dataclass(frozen=True, slots=True)
 class AskFingerprint:
     """Tell the fingerprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskPreview:
+    """Ask a question of a preview."""
+
+    question: Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,4 +272,4 @@ class Withdraw:
     reason: str
 
 
-Order = AskFingerprint | Prepare | Abort | Forward | Deny | Withdraw
+Order = AskFingerprint | AskPreview | Prepare | Abort | Forward | Deny | Withdraw

@@ -25,6 +25,9 @@ class Answer:
     error: dict[str, bytes] | None = None
     rows: bytearray = field(default_factory=bytearray)
     types: tuple[int, ...] = ()
+    most: int = 0
+    """Bytes of rows that are kept; of a longer answer the rest is dropped. 0: such an answer ends the session."""
+    dropped: bool = False
 
     @property
     def sqlstate(self) -> str:

@@ -96,6 +96,11 @@ class Hidden:
         """Ask for the transaction's id."""
         return command(f"{self.guard}q".encode(), XID_SQL)
 
+    @property
+    def name(self) -> bytes:
+        """Name of the statements and portals of our own questions."""
+        return f"{self.guard}q".encode()
+
     def question(self, sql: bytes) -> bytes:
         """Ask something that is not always the same."""
         return command(f"{self.guard}q".encode(), sql)

@@ -254,6 +254,9 @@ class Link:
         elif kind == server.PARAMETER_DESCRIPTION:
             answer.types = server.read_parameter_description(buffer, start, end)
         elif kind == server.DATA_ROW and expected.hidden:
+            if answer.most and len(answer.rows) + end - start > answer.most:
+                answer.dropped = True
+                return
             answer.rows += buffer[start:end]
             if len(answer.rows) > self._hidden_bytes:
                 raise Broken("The server's answer to a question of our own is too long.")

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from edge_agent.gate import Pass
+from edge_agent.preview.question import Question
 from edge_agent.protocols.postgres import encode, messages, sqlstate
 from edge_agent.protocols.postgres.client import Client
 from edge_agent.protocols.postgres.core import Core, Step, Want
@@ -30,6 +31,7 @@ from edge_agent.protocols.postgres.door import Door
 from edge_agent.protocols.postgres.events import (
     Abort,
     AskFingerprint,
+    AskPreview,
     Deny,
     Effect,
     Ending,
@@ -144,6 +146,10 @@ class Session:
     def fingerprint(self, ticket: int) -> bool:
         """Ask the server what the session means now; the effect Fingerprint answers."""
         return self._order(ticket, AskFingerprint())
+
+    def preview(self, ticket: int, question: Question) -> bool:
+        """Ask a question of a preview, which leaves nothing behind; the effect Previewed answers."""
+        return self._order(ticket, AskPreview(question))
 
     def prepare(self, ticket: int) -> bool:
         """Bring the server to where the Command can be forwarded; the effect Prepared answers."""

@@ -28,6 +28,7 @@ from edge_agent.protocols.postgres.events import (
     Abort,
     Allowed,
     AskFingerprint,
+    AskPreview,
     Deny,
     Ending,
     Fingerprint,
@@ -38,6 +39,7 @@ from edge_agent.protocols.postgres.events import (
     Outcome,
     Prepare,
     Prepared,
+    Previewed,
     Withdraw,
     Withdrawn,
 )
@@ -46,6 +48,7 @@ from edge_agent.protocols.postgres.fingerprint import search_path_of
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
+from edge_agent.protocols.postgres.preview_step import answered
 from edge_agent.protocols.postgres.probation import on_probation
 from edge_agent.protocols.postgres.steps import cannot_be_run, error_of
 from edge_agent.protocols.postgres.transaction import Write
@@ -86,7 +89,7 @@ def write_step(core: Core, job: Job) -> Step:
     core.waiting = True
     waits = (ticket, job.command, job.judgement, in_transaction)
     core.effects.append(Held(*waits, names) if held else Allowed(*waits))
-    ready = yield from _obey(core, job, place, ticket)
+    ready = yield from _obey(core, job, place, ticket, types)
     core.waiting = False
     if ready is None:
         return
@@ -152,7 +155,9 @@ def _names(core: Core, types: tuple[int, ...]) -> Generator[Want, Order | None, 
     return () if row is None else read_types(types, row[0])
 
 
-def _obey(core: Core, job: Job, place: Place, ticket: int) -> Generator[Want, Order | None, tuple[Pass, str] | None]:
+def _obey(
+    core: Core, job: Job, place: Place, ticket: int, types: tuple[int, ...]
+) -> Generator[Want, Order | None, tuple[Pass, str] | None]:
     """Obey orders until one ends the wait. Returns the Pass and the xid; None when it is not to run."""
     prepared: tuple[str, str] | None = None
     began = core.own is None
@@ -161,6 +166,8 @@ def _obey(core: Core, job: Job, place: Place, ticket: int) -> Generator[Want, Or
         match order:
             case AskFingerprint():
                 yield from _tell_fingerprint(core, ticket)
+            case AskPreview() as asked:
+                core.effects.append(Previewed(ticket, (yield from answered(core, job, types, asked.question))))
             case Prepare():
                 prepared = yield from _prepare(core, place)
                 if prepared is None:

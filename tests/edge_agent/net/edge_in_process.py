@@ -88,16 +88,18 @@ class ScriptedControl:
 
     async def spend(self, request_id: str, request: SpendRequest) -> tuple[SpendReply, ChainHead]:
         await self._moment("spend")
-        requirement = next(one.requirement for one in self.opened if one.id == request_id)
+        opened = next(one for one in self.opened if one.id == request_id)
         paper = Approval(
             request_id,
             "edge-1",
             request.nonce,
             request.command_digest,
-            requirement,
+            opened.requirement,
             ("rob",),
             self.head.sequence,
             self.head.hash,
+            opened.preview_digest,
+            opened.most_rows,
         )
         signature = sign(TYPE, paper.to_json(), KEY)
         reply = SpendReply(

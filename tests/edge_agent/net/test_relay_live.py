@@ -268,7 +268,7 @@ def test_a_hold_in_the_callers_transaction_is_shorter(edge: InProcessEdge) -> No
 def test_a_hang_up_after_the_forward_still_reports_what_happened(edge: InProcessEdge) -> None:
     edge.postgres.admin("UPDATE shop.orders SET total = 1 WHERE id = 172")
     caller = WaitingCaller(edge.dsn, "UPDATE orders SET total = 4 FROM (SELECT pg_sleep(1)) AS z WHERE id = 172")
-    running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%id = 172%'"
+    running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'UPDATE%id = 172%'"
     while edge.postgres.admin(running).strip() != "1":
         assert caller.error is None
     caller.connection.pgconn.finish()

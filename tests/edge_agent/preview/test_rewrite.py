@@ -91,6 +91,8 @@ def test_a_sample_shows_each_column_before_and_what_is_assigned_after() -> None:
         "update",
         "with update as (select 1) update t set a = 1",
         "update set set set = 1",
+        "delete from t where pg_sleep(1) is null",
+        "update t set a = 1 from (select pg_catalog.pg_advisory_unlock_all()) x",
     ],
 )
 def test_what_has_no_such_query_says_why(text: str) -> None:
