@@ -185,8 +185,9 @@ class Relay:
             case events.Held() | events.Allowed():
                 self._wait(effect)
             case (
-                events.Fingerprint() | events.Previewed() | events.Prepared() | events.NotPrepared() | events.Tried() | events.Outcome()
-            ):
+                events.Fingerprint() | events.Previewed() | events.Prepared() | events.NotPrepared()
+                | events.Tried() | events.Outcome()
+            ):  # fmt: skip
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.take(effect)
             case events.Withdrawn():

@@ -1,0 +1,199 @@
+"""What reviewers are shown before they decide, asked of a real PostgreSQL through the real listener."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
+from tests.support.postgres import RealPostgres
+from twokeys.digest import from_base64
+from twokeys.preview import Cell, Preview, preview_digest, read_preview
+
+DDL = """
+DROP TABLE IF EXISTS shop.parts, shop.boxes, shop.moods CASCADE;
+DROP TYPE IF EXISTS shop.mood;
+CREATE TYPE shop.mood AS ENUM ('sad', 'glad');
+CREATE TABLE shop.boxes (id int PRIMARY KEY, name varchar(20) DEFAULT 'box', price numeric(10,2), secret text);
+CREATE TABLE shop.parts (id int PRIMARY KEY, box int REFERENCES shop.boxes ON DELETE CASCADE);
+CREATE TABLE shop.moods (id int PRIMARY KEY, mood shop.mood, at timestamptz(0) DEFAULT now());
+INSERT INTO shop.boxes SELECT i, 'box ' || i, i * 10, repeat('x', 300) FROM generate_series(1, 50) i;
+INSERT INTO shop.parts SELECT i, i FROM generate_series(1, 50) i;
+INSERT INTO shop.moods VALUES (1, 'sad');
+CREATE OR REPLACE FUNCTION shop.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER stamped BEFORE UPDATE ON shop.boxes FOR EACH ROW EXECUTE FUNCTION shop.stamp();
+CREATE OR REPLACE PROCEDURE shop.tidy(a int) LANGUAGE sql AS 'DELETE FROM shop.parts WHERE id = a';
+GRANT ALL ON shop.boxes, shop.parts, shop.moods TO {user};
+"""
+
+
+@pytest.fixture
+def edge(tmp_path: Path, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
+    any_postgres.admin(DDL.format(user=any_postgres.user))
+    with edge_in_process(tmp_path, any_postgres) as running:
+        running.control.verdict = "denied"
+        yield running
+    any_postgres.admin("DROP TABLE shop.parts, shop.boxes, shop.moods; DROP TYPE shop.mood")
+
+
+def previewed(edge: InProcessEdge, sql: Any, values: Sequence[Any] | None = None, before: str = "") -> Preview:
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        if before:
+            caller.execute(before)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            caller.execute(sql, values)
+    return shown(edge)
+
+
+def shown(edge: InProcessEdge) -> Preview:
+    request = edge.control.opened[-1]
+    data = from_base64(request.preview)
+    assert request.preview_digest == preview_digest(data)
+    preview = read_preview(data)
+    assert request.most_rows == preview.rows
+    return preview
+
+
+def texts(cells: Sequence[Cell]) -> list[str | None]:
+    return [None if cell.null else cell.text for cell in cells]
+
+
+def test_an_update_shows_its_count_and_values_before_and_after(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "UPDATE boxes SET price = price * 1.055, name = DEFAULT WHERE id <= 3")
+    assert (preview.action, preview.target, preview.rows, preview.why) == ("UPDATE", "shop.boxes", 3, [])
+    assert [(column.name, column.key, column.assigned) for column in preview.columns] == [
+        ("id", True, False), ("name", False, True), ("price", False, True), ("secret", False, False),
+    ]  # fmt: skip
+    first = min(preview.sample, key=lambda row: row.before[0].text)
+    assert texts(first.before[:3]) == ["1", "box 1", "10.00"]
+    assert texts(first.after[:3]) == ["1", "DEFAULT: 'box'::character varying", "10.55"]
+    assert first.before[3].cut and len(first.before[3].text) == 200
+    assert preview.plan is not None and "boxes" in preview.plan.node
+    assert [(effect.kind, effect.name, effect.does) for effect in preview.effects] == [
+        ("trigger", "stamped", "calls shop.stamp() before each row")
+    ]
+
+
+def test_values_of_parameters_are_bound_as_the_caller_bound_them(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "UPDATE boxes SET price = %s WHERE id = ANY(%s)", (3, [4, 5]))
+    assert preview.rows == 2
+    assert {texts(row.after)[2] for row in preview.sample} == {"3.00"}
+
+
+def test_a_delete_shows_what_goes_and_what_goes_with_it(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "DELETE FROM boxes AS b USING parts AS p WHERE p.box = b.id AND b.id > 48")
+    assert preview.rows == 2
+    assert sorted(row.before[0].text for row in preview.sample) == ["49", "50"]
+    assert all(row.after == [] for row in preview.sample)
+    (cascade,) = preview.effects
+    assert cascade.kind == "cascade" and "shop.parts" in cascade.does and "CASCADE" in cascade.does
+
+
+def test_a_sample_is_small_and_the_count_is_whole(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "DELETE FROM boxes")
+    assert preview.rows == 50
+    assert len(preview.sample) == 20
+
+
+def test_an_insert_shows_the_new_rows(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "INSERT INTO boxes (id, price, name) VALUES (90, 1.005, DEFAULT), (91, NULL, 'y')")
+    assert preview.rows == 2
+    assert [texts(row.after) for row in preview.sample] == [
+        ["90", "1.01", "DEFAULT: 'box'::character varying"],
+        ["91", None, "y"],
+    ]
+
+
+def test_an_insert_of_a_query_counts_its_rows(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "INSERT INTO parts SELECT id + 100, id FROM boxes WHERE id < 30 ON CONFLICT DO NOTHING")
+    assert preview.rows == 29
+    assert any("ON CONFLICT DO NOTHING" in note for note in preview.notes)
+    star = previewed(edge, "INSERT INTO boxes SELECT * FROM boxes WHERE id = 1")
+    assert star.rows == 1 and texts(star.sample[0].after)[:2] == ["1", "box 1"]
+
+
+def test_types_of_users_own_are_shown_as_they_are(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "UPDATE moods SET mood = 'glad'")
+    assert texts(preview.sample[0].before)[1] == "sad"
+    assert texts(preview.sample[0].after)[1] == "glad"
+
+
+@pytest.mark.parametrize(
+    ("sql", "before", "body"),
+    [
+        ("DO $$ BEGIN DELETE FROM shop.parts; END $$", "", "BEGIN DELETE FROM shop.parts; END"),
+        ("CALL tidy(1)", "", "DELETE FROM shop.parts WHERE id = a"),
+    ],
+)
+def test_code_is_shown_as_its_source(edge: InProcessEdge, sql: str, before: str, body: str) -> None:
+    preview = previewed(edge, sql, before=before)
+    assert body in preview.body and preview.rows is None and preview.why
+
+
+def test_ddl_shows_its_locks(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "ALTER TABLE boxes ADD COLUMN weight int")
+    assert [(lock.on, lock.mode) for lock in preview.locks] == [("boxes", "ACCESS EXCLUSIVE")]
+
+
+def test_a_functions_call_is_no_reason_to_run_it(edge: InProcessEdge) -> None:
+    edge.postgres.admin(
+        "CREATE OR REPLACE FUNCTION shop.spy(int) RETURNS int LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_advisory_lock(4711); RETURN 1; END'"
+    )
+    preview = previewed(edge, "DELETE FROM boxes WHERE id = spy(1)")
+    assert preview.rows is None and preview.sample == []
+    assert any("no proven read" in reason for reason in preview.why)
+    assert edge.postgres.admin("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").strip() == "0"
+
+
+def test_a_question_that_takes_too_long_is_dropped_and_the_hold_goes_on(edge: InProcessEdge) -> None:
+    preview = previewed(
+        edge,
+        "DELETE FROM boxes WHERE (SELECT count(*) FROM generate_series(1, 30000000) a, generate_series(1, 100) b) = id",
+    )
+    assert preview.rows is None
+    assert any("worked too long" in reason for reason in preview.why)
+
+
+def test_nothing_of_a_preview_is_left_in_an_open_transaction(edge: InProcessEdge) -> None:
+    edge.control.verdict = "pending"
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("SET LOCAL statement_timeout = '77s'")
+        edge.control.verdict = "approved"
+        caller.execute("UPDATE boxes SET price = 1 WHERE id = 1")
+        edge.control.verdict = "denied"
+        locks = (
+            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
+            " WHERE c.relname = 'moods' AND l.pid <> pg_backend_pid()"
+        )
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            caller.execute("DELETE FROM moods")
+        assert edge.postgres.admin(locks).strip() == "0"
+    assert shown(edge).rows == 1
+    with psycopg.connect(edge.dsn) as caller:
+        edge.control.verdict = "approved"
+        caller.execute("SET LOCAL statement_timeout = '77s'")
+        caller.execute("UPDATE boxes SET price = 2 WHERE id = 1")
+        assert shown(edge).rows == 1
+        assert caller.execute("SHOW statement_timeout").fetchone() == ("77s",)
+        assert caller.execute("SHOW lock_timeout").fetchone() == ("0",)
+        assert caller.execute("SELECT price FROM boxes WHERE id = 1").fetchone() is not None
+
+
+def test_a_failed_question_leaves_the_transaction_usable(edge: InProcessEdge) -> None:
+    edge.control.verdict = "approved"
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("UPDATE boxes SET price = 5 WHERE id = 2")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            caller.execute("UPDATE boxes SET price = 1 / (id - 2) WHERE id = 2")
+    assert any("22012" in reason for reason in shown(edge).why)
+
+
+def test_g1_the_servers_errors_do_not_carry_values_into_a_preview(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "UPDATE boxes SET price = secret::int WHERE id = 1")
+    assert "xxx" not in " ".join(preview.why)
+    assert any("22P02" in reason for reason in preview.why)
