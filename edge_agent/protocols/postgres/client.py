@@ -12,6 +12,7 @@ from edge_agent.protocols.postgres.door import Judgement, Route
 from edge_agent.protocols.postgres.events import Forwarded
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.limits import HEADER_BYTES, NAME_BYTES
+from edge_agent.protocols.postgres.masking import masked_execute, masked_query
 from edge_agent.protocols.postgres.messages import malformed
 from edge_agent.protocols.postgres.pipeline import Job, Portal, Statement, Tail, command_of
 from edge_agent.protocols.postgres.steps import before_query, group_end, transaction_step
@@ -91,7 +92,8 @@ class Client:
             if permission is not None:
                 core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, text, None))
                 core.forget_names(judgement.verdict)
-                core.read_simple(permission, raw, expect.QUERY)
+                owed = judgement.masks
+                core.read_simple(permission, raw, expect.QUERY if owed is None else masked_query(owed))
             return
         if not self._declined(judgement, text):
             self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
@@ -203,7 +205,9 @@ class Client:
         portal.started = True
         if judgement.moves_names:
             core.forget_names(judgement.verdict)
-        self._link.forward(permission, raw, expect.EXECUTE)
+        owed = judgement.masks
+        expected = expect.EXECUTE if owed is None else masked_execute(core, portal.name, owed)
+        self._link.forward(permission, raw, expected)
 
     def _close(self, buffer: bytes, start: int, end: int) -> None:
         core, message = self._core, messages.read_describe(buffer, start, end)

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from edge_agent.classify.sql import SqlVerdict
 from edge_agent.gate import Pass
+from edge_agent.mask.owed import Masks
 from edge_agent.protocols.postgres import encode, expect
 from edge_agent.protocols.postgres.copy_intake import Intake
 from edge_agent.protocols.postgres.door import Door, Judgement
@@ -26,8 +27,10 @@ from edge_agent.protocols.postgres.events import Declined, Effect, Ending, Forwa
 from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.hidden import Hidden
 from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION, Broken, Link
+from edge_agent.protocols.postgres.masking import HIDES, Result, watch
 from edge_agent.protocols.postgres.pipeline import Job, Portal, SessionLimits, Sized, Statement, Tail
 from edge_agent.protocols.postgres.transaction import Transaction, Write
+from twokeys.effect import Effect as Does
 
 
 class Want(enum.Enum):
@@ -58,6 +61,7 @@ class Core:
     door: Door
     limits: SessionLimits
     hidden: Hidden
+    masks: Masks
     effects: list[Effect] = field(default_factory=list)
     records: list[Forwarded] = field(default_factory=list)
     orders: deque[Order] = field(default_factory=deque)
@@ -230,14 +234,19 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
     link = core.link
     link.last_error = {}
     portal = job.portal
+    owed = core.masks.of(job.judgement.verdict, job.command.text)
     copy_in = job.judgement.verdict.is_copy_in
     # Data held were answered for by our own CopyInResponse.
     hides = b"G" if copy_in and job.command.copy is not None else b""
     core.age += job.judgement.writes
     core.forget_names(job.judgement.verdict)
+    if job.judgement.verdict.classification.effect >= Does.DDL:
+        core.masks.forget()
     if portal is None:
         takes = expect.QUERY_TAKES + b"G" * copy_in
-        link.forward(permission, job.raw, Expected(takes, b"Z", answer=answer, keep=keep, hides=hides))
+        mask = None if owed is None else Result(owed)
+        hides += HIDES * (mask is not None)
+        link.forward(permission, job.raw, Expected(takes, b"Z", answer=answer, keep=keep, hides=hides, mask=mask))
         return
     if not portal.started:
         # Another text can have come under the name meanwhile: parsed anew, it is the one that was judged.
@@ -254,7 +263,9 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
     core.tail = None
     portal.sent = portal.started = True
     takes = expect.EXECUTE_TAKES + b"G" * copy_in
-    link.forward(permission, job.raw, Expected(takes, expect.EXECUTE_ENDS, answer=answer, hides=hides))
+    mask = None if owed is None else watch(core, portal.name, owed)
+    hides += HIDES * (mask is not None)
+    link.forward(permission, job.raw, Expected(takes, expect.EXECUTE_ENDS, answer=answer, hides=hides, mask=mask))
     if copy_in:
         # The server would ignore a Sync before CopyDone.
         return

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from edge_agent.classify.sql import SqlVerdict
 from edge_agent.classify.transaction import PREPARED
 from edge_agent.gate import Pass
+from edge_agent.mask.owed import Owed
 from twokeys.command import QueryProtocol
 from twokeys.decision import Decision, Outcome
 from twokeys.effect import Effect
@@ -35,10 +36,12 @@ class Judgement:
     Args:
         verdict: The classifier's.
         decision: The gate's.
+        masks: What of its results the caller is not to see; None: it may see everything.
     """
 
     verdict: SqlVerdict
     decision: Decision
+    masks: Owed | None = None
     route: Route = field(init=False)
     refusal: tuple[str, str] = field(init=False)
     """SQLSTATE and words of a refusal; empty words where there is none."""
@@ -47,6 +50,8 @@ class Judgement:
 
     def __post_init__(self) -> None:
         refusal = _refusal(self.verdict)
+        if self.masks is not None and self.verdict.is_copy_out and not refusal[1]:
+            refusal = _COPY_OUT
         verdict = self.verdict
         moves = verdict.prepared or verdict.cursors or verdict.resets_session or verdict.closes_cursors
         object.__setattr__(self, "moves_names", bool(moves))
@@ -95,6 +100,11 @@ _COPY_IN: Final = (
     "0A000",
     "A text with COPY FROM STDIN may hold nothing else here: its rows could not be told from what follows. "
     "Send it by itself.",
+)
+_COPY_OUT: Final = (
+    "42501",
+    "COPY TO STDOUT does not tell what its columns are, so that values which are masked for you could not be told "
+    "from others. Use SELECT.",
 )
 _TWO_PHASE: Final = (
     "0A000",

@@ -97,6 +97,11 @@ def _fields(severity: str, sqlstate: str, happened: str, detail: str, hint: str)
     return b"".join(code.encode() + _shown(part) for code, part in parts.items() if part) + b"\0"
 
 
+def fields_message(kind: bytes, fields: Mapping[str, bytes]) -> bytes:
+    """ErrorResponse (b"E") or NoticeResponse (b"N") with these fields, as a server sent them."""
+    return message(kind, b"".join(code.encode() + value + b"\0" for code, value in fields.items()) + b"\0")
+
+
 def _shown(part: str) -> bytes:
     data = part.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
     if len(data) > MAX_ERROR_TEXT_BYTES:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from edge_agent.protocols.postgres.pipeline import Undo
 
@@ -40,6 +40,13 @@ class Answer:
         return self.error.get("M", b"").decode("utf-8", "replace") if self.error else ""
 
 
+class Mask(Protocol):
+    """Rewrites what is hidden; see `masking`."""
+
+    def take(self, kind: int, buffer: bytes, start: int, end: int) -> bytes:
+        """Take a message, or several of one streamed type in parts; returns what is shown instead."""
+
+
 class Expected:
     """One expectation.
 
@@ -52,20 +59,23 @@ class Expected:
         undo: Undoes what we believe, should the server skip it.
         done: Called when it ends well.
         keep: Its last CommandComplete is kept back, and its ReadyForQuery is not shown.
-        hides: More types that are not shown; with an `answer`.
+        hides: More types that are not shown.
+        mask: Says what the client sees instead of what is hidden from it. Of a hidden one: it only watches.
     """
 
-    __slots__ = ("answer", "done", "ends", "hidden", "hides", "keep", "left", "plain", "ready", "takes", "undo")
+    __slots__ = ("answer", "done", "ends", "hidden", "hides", "keep", "left", "mask", "plain", "ready", "takes", "undo")
 
     def __init__(
         self, takes: bytes, ends: bytes, *, hidden: bool = False, answer: Answer | None = None, left: int = 1,
         undo: Undo | None = None, done: Callable[[], object] | None = None, keep: bool = False, hides: bytes = b"",
+        mask: Mask | None = None,
     ) -> None:  # fmt: skip
         self.takes, self.ends, self.hidden, self.answer = takes, ends, hidden, answer
         self.left, self.undo, self.done, self.keep = left, undo, done, keep
         self.hides = b"CZ" + hides if keep else hides
+        self.mask = mask
         self.ready = ends == b"Z"
-        self.plain = not hidden and answer is None and done is None and not keep and not self.ready
+        self.plain = mask is None and not hidden and answer is None and done is None and not keep and not self.ready
         """The client sees it all, and nothing need be noted: the hot path."""
 
 

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 
 from edge_agent.gate import Pass
+from edge_agent.mask.owed import Masks
+from edge_agent.mask.spoken import without_values
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres import server_messages as server
 from edge_agent.protocols.postgres.expect import (
@@ -26,6 +28,7 @@ from edge_agent.protocols.postgres.expect import (
 )
 from edge_agent.protocols.postgres.framing import Span, Splitter
 from edge_agent.protocols.postgres.limits import WireLimits
+from edge_agent.protocols.postgres.masking import Unmaskable
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from edge_agent.protocols.postgres.told import ASIDE, MAY_PAUSE, Told
 from twokeys.errors import InvalidInput
@@ -75,6 +78,10 @@ class Link:
         self.doubted: Callable[[Expected, dict[str, bytes], bool], bool] | None = None
         """Told of a read that writes by the server's word, what it answers, and whether some of its answer went out.
         True: the client is not to know, yet."""
+        self.masks: Masks | None = None
+        """What this session's caller is not to see; nothing where there is none."""
+        self._instead = b""
+        """What the client sees of the message just taken."""
         self._told = Told()
         self._cut: Span | None = None
 
@@ -197,6 +204,9 @@ class Link:
                     if run >= 0:
                         self._to_client.append(self._without(buffer, run, stop) if self._cut else buffer[run:stop])
                         run = -1
+                    if self._instead:
+                        self._to_client.append(self._instead)
+                        self._instead = b""
                     continue
                 if run < 0:
                     run = start
@@ -212,6 +222,8 @@ class Link:
                 self._bound_aside()
         except InvalidInput as error:
             raise Broken(f"The server broke the protocol: {error.happened}") from error
+        except Unmaskable as error:
+            raise Broken(str(error)) from error
 
     def _take(self, kind: int, buffer: bytes, start: int, end: int) -> bool:
         """Take one message; True when the client sees it as it is."""
@@ -225,7 +237,12 @@ class Link:
             self._note(kind, expected, buffer, start, end)
         if ends:
             self._end(expected, buffer, start, end)
-        return not expected.hidden and kind not in expected.hides
+        if expected.hidden or kind in expected.hides:
+            if expected.mask is not None:
+                shown = expected.mask.take(kind, buffer, start, end)
+                self._instead = b"" if expected.hidden else shown
+            return False
+        return True
 
     def _end(self, expected: Expected, buffer: bytes, start: int, end: int) -> None:
         if expected.left > 1:
@@ -266,7 +283,9 @@ class Link:
             case server.ERROR_RESPONSE:
                 return self._error(expected, buffer, start, end)
             case server.NOTICE_RESPONSE:
-                return expected is None or not expected.hidden
+                if expected is not None and expected.hidden:
+                    return False
+                return self._is_said(kind, server.read_fields(buffer, start, end))
             case server.NOTIFICATION_RESPONSE:
                 return True
             case server.PARAMETER_STATUS:
@@ -275,10 +294,14 @@ class Link:
                 raise Broken(f"The server sent {chr(kind)!r} unasked.")
 
     def _error(self, expected: Expected | None, buffer: bytes, start: int, end: int) -> bool:
-        fields = self.last_error = server.read_fields(buffer, start, end)
+        fields = server.read_fields(buffer, start, end)
+        if self.masks is not None and self.masks.owes:
+            # Whoever remembers them (a record, an answer of ours) has no values either.
+            fields = without_values(fields)
+        self.last_error = fields
         if expected is None:
             # The server ends the session by its own will: a shutdown, a timeout, an administrator.
-            return True
+            return self._is_said(server.ERROR_RESPONSE, fields)
         if self.doubted is not None and fields.get("C") == _READ_ONLY and self._is_taken_back(expected, fields, start):
             return False
         shown = not expected.hidden or expected.answer is None
@@ -290,7 +313,14 @@ class Link:
             self._skip(shown=shown)
         elif expected is HIDDEN_SYNC:
             self.failed = True
-        return shown
+        return shown and self._is_said(server.ERROR_RESPONSE, fields)
+
+    def _is_said(self, kind: int, fields: dict[str, bytes]) -> bool:
+        """True when the client may have the server's words; else it gets those that hold no values."""
+        if self.masks is None or not self.masks.owes:
+            return True
+        self._instead = encode.fields_message(bytes((kind,)), without_values(fields))
+        return False
 
     def _skip(self, *, shown: bool) -> None:
         """Drop what the server skips after an error: everything up to the next Sync."""

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from edge_agent.gate import Pass
+from edge_agent.mask.owed import Masks
 from edge_agent.preview.question import Question
 from edge_agent.protocols.postgres import encode, messages, sqlstate
 from edge_agent.protocols.postgres.client import Client
@@ -48,8 +49,9 @@ from edge_agent.protocols.postgres.events import (
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.framing import Splitter
 from edge_agent.protocols.postgres.hidden import Hidden
+from edge_agent.protocols.postgres.learn import learned
 from edge_agent.protocols.postgres.limits import WireLimits
-from edge_agent.protocols.postgres.link import Broken, Link
+from edge_agent.protocols.postgres.link import IDLE, Broken, Link
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from edge_agent.protocols.postgres.rewind import Chunk, Doubt, Unit, find, rewind
 from twokeys.errors import InvalidInput, Refused
@@ -69,15 +71,18 @@ class Session:
         limits: What a client may make us keep.
         wire: Sizes of messages.
         application_name: As the server reported it at sign-in.
+        masks: What the caller is not to see; None: it may see everything.
     """
 
     def __init__(
         self, door: Door, *, guard: str, limits: SessionLimits | None = None, wire: WireLimits | None = None,
-        application_name: str = "",
+        application_name: str = "", masks: Masks | None = None,
     ) -> None:  # fmt: skip
         wire, limits = wire or WireLimits(), limits or SessionLimits()
+        masks = masks if masks is not None else Masks(tuple)
         self._splitter = Splitter(wire.client_table)
-        self._core = Core(Link(wire, limits, application_name.encode()), door, limits, Hidden(guard))
+        self._core = Core(Link(wire, limits, application_name.encode()), door, limits, Hidden(guard), masks)
+        self._core.link.masks = masks
         self._core.link.doubted = self._doubted
         self._client = Client(self._core, self._begin)
         self._unit = Unit(limits.waiting_bytes)
@@ -166,6 +171,12 @@ class Session:
     def deny(self, ticket: int, denial: Deny) -> bool:
         """Answer the Command with an error; session and transaction stay usable."""
         return self._order(ticket, denial)
+
+    def learn(self) -> None:
+        """Ask the server about classified columns, as soon as the session is idle; until then anything may be one."""
+        self._core.masks.forget()
+        if not self.over and not self._core.link.mid_message:
+            self._guarded(_no_work)
 
     # staged data of a COPY
 
@@ -313,6 +324,10 @@ class Session:
                 return
             if link.quiet and not core.unsynced:
                 core.settle()
+                if core.masks.stale and link.status == IDLE and not core.grouped:
+                    core.masks.stale = False
+                    self._begin(learned(core))
+                    continue
             if self._unread:
                 self._process()
             elif self._waiting:

@@ -181,8 +181,7 @@ def committed(core: Core) -> Step:
 
 def error_of(answer: Answer) -> bytes:
     """An error of the server, written anew with all its fields."""
-    fields = (answer.error or {}).items()
-    return encode.message(b"E", b"".join(code.encode() + value + b"\0" for code, value in fields) + b"\0")
+    return encode.fields_message(b"E", answer.error or {})
 
 
 def before_query(core: Core) -> Step:

@@ -1,0 +1,111 @@
+"""The masks that a session owes its caller, and what one text owes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from edge_agent.classify.sql import SqlVerdict
+from edge_agent.mask.columns import NOTHING_KNOWN, Columns, resolve
+from edge_agent.mask.detect import Scan
+from edge_agent.mask.lineage import cleared
+from edge_agent.mask.plan import Described, Plan, plan_of
+from edge_agent.mask.question import question, read_answer
+from edge_agent.mask.taint import touches
+from twokeys.data_class import DataClass
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What is owed for one text.
+
+    Args:
+        columns: What is classified.
+        key: For hashes.
+        touches: It may show something classified.
+        cleared: See `lineage`.
+        scan: What values are searched for.
+    """
+
+    columns: Columns
+    key: bytes
+    touches: bool
+    cleared: tuple[bool, ...] | None
+    scan: Scan | None
+
+    def plan(self, described: Sequence[Described]) -> Plan:
+        """How a result with these columns is shown."""
+        return plan_of(
+            described, self.columns, self.key, touches=self.touches, cleared=self.cleared, scan=self.scan
+        )  # fmt: skip
+
+
+class Masks:
+    """The masks of one session: which classes its caller may not see, and what is known of their columns.
+
+    Args:
+        owed: Says the classes, under the policies in force now. The same tuple while nothing has moved: another one,
+            even an equal one, says that what is known of columns may no longer hold.
+        key: The deployment's secret for hashes; empty without one.
+    """
+
+    __slots__ = ("_columns", "_key", "_owed", "_scan", "changed", "classes", "stale")
+
+    def __init__(self, owed: Callable[[], tuple[DataClass, ...]], key: bytes = b"") -> None:
+        self._owed, self._key = owed, key
+        self.classes: tuple[DataClass, ...] = ()
+        self._scan: Scan | None = None
+        self._columns = NOTHING_KNOWN
+        self.stale = False
+        """The server should be asked `question`, when the session is idle."""
+        self.changed: Callable[[], object] = _nothing
+        """Told when other masks are owed for the same text than before."""
+        self.refresh()
+
+    @property
+    def owes(self) -> bool:
+        """Whether anything is owed to this caller at all."""
+        self.refresh()
+        return bool(self.classes)
+
+    def refresh(self) -> None:
+        """Take note of what policies say now."""
+        classes = self._owed()
+        if classes is self.classes:
+            return
+        self.classes = classes
+        detectors = [detector for each in classes for detector in each.detect]
+        self._scan = Scan(detectors) if detectors else None
+        self.forget()
+
+    def forget(self) -> None:
+        """What is known of columns may no longer hold: until the server was asked anew anything may be classified."""
+        asks = any(each.columns for each in self.classes)
+        self._columns = NOTHING_KNOWN if asks else Columns(True)
+        self.stale = asks
+        self.changed()
+
+    def question(self) -> bytes:
+        """What to ask the server."""
+        return question(self.classes)
+
+    def learn(self, rows: Iterable[Sequence[bytes | None]] | None) -> None:
+        """Take the answer; None: there is none that can be used, and nothing is known."""
+        self.stale = False
+        self._columns = resolve(None if rows is None else read_answer(rows), self.classes)
+        self.changed()
+
+    def of(self, verdict: SqlVerdict, text: bytes) -> Owed | None:
+        """What is owed for a text; None: nothing."""
+        self.refresh()
+        if not self.classes:
+            return None
+        touching = any(each.columns for each in self.classes) and touches(verdict, text, self._columns)
+        if not touching and self._scan is None:
+            return None
+        proven = cleared(text, self._columns) if touching else None
+        return Owed(self._columns, self._key, touching, proven, self._scan)
+
+
+def _nothing() -> None:
+    return
