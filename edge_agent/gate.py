@@ -42,16 +42,21 @@ class Pass:
         decision: The Decision behind it.
         command_digest: Of the Command that was approved; empty for an allowed one.
         within: Rows that it may change; if it changes more, nothing of it is to be left. None: not counted.
+        most_rows: Rows that its own command tag may count, as people approved; None where nobody counted them.
     """
 
-    __slots__ = ("_spent", "command_digest", "decision", "within")
+    __slots__ = ("_spent", "command_digest", "decision", "most_rows", "within")
 
-    def __init__(self, _token: object, decision: Decision, command_digest: str, within: int | None = None) -> None:
+    def __init__(
+        self, _token: object, decision: Decision, command_digest: str, within: int | None = None,
+        most_rows: int | None = None,
+    ) -> None:  # fmt: skip
         if _token is not _ONLY_THE_GATE:
             raise TypeError("only the gate builds a Pass")
         self.decision = decision
         self.command_digest = command_digest
         self.within = within
+        self.most_rows = most_rows
         self._spent = False
 
     def spend(self) -> None:
@@ -202,4 +207,4 @@ class Gate:
                 advice="Send the command again.",
                 code="policy_changed",
             )
-        return Pass(_ONLY_THE_GATE, again, expected.command_digest)
+        return Pass(_ONLY_THE_GATE, again, expected.command_digest, most_rows=expected.most_rows)

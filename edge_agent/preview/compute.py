@@ -65,7 +65,7 @@ class Computing:
         rewriting = rewriting.widened(len(found.columns))
         why: list[str] = []
         plan = await self._plan(rewriting, why)
-        rows = await self._count(rewriting, unsteady(statement.node), why)
+        rows = await self._count(rewriting, unsteady(statement.node), found.row_security, why)
         columns, sample = await self._sample(rewriting, found, why)
         counted = [_AS_OF_NOW] if rows is not None else []
         return msgspec.structs.replace(
@@ -95,9 +95,12 @@ class Computing:
             return None
         return _plan("\n".join(row[0] or "" for row in answer.rows if row))
 
-    async def _count(self, rewriting: Rewriting, changing: str, why: list[str]) -> int | None:
+    async def _count(self, rewriting: Rewriting, changing: str, hidden_rows: bool, why: list[str]) -> int | None:
         if rewriting.known_rows is not None:
             return rewriting.known_rows
+        if hidden_rows:
+            why.append("How many rows is not counted: with row-level security others may be changed than can be read.")
+            return None
         if changing:
             why.append(f"The number of rows is another each time: it depends on {changing}."[:1024])
             return None

@@ -196,3 +196,10 @@ def test_a_pass_within_a_budget_needs_one_and_no_more_rows_than_it_has() -> None
     gate.stand(Standing(writes_denied="The disk is full."))
     with pytest.raises(Refused):
         gate.admit_within(counted, 1)
+
+
+def test_w7_a_pass_says_how_many_rows_were_approved() -> None:
+    gate = standing_gate()
+    decision = gate.decide(CALLER, "db", WRITE, "simple")
+    paper = dataclasses.replace(approval(decision), preview_digest="b" * 64, most_rows=3)
+    assert gate.redeem(paper, paper, sign(TYPE, paper.to_json(), KEY), decision).most_rows == 3

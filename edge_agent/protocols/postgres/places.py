@@ -14,11 +14,12 @@ from collections.abc import Generator
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres import server_messages as server
+from edge_agent.protocols.postgres.bounded import exceeds, roll_back_excess
 from edge_agent.protocols.postgres.copy_in import is_copy_in, transferred
 from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, ask, rolled_back, send_job
 from edge_agent.protocols.postgres.events import Ending, Order, Outcome
 from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
-from edge_agent.protocols.postgres.link import FAILED, IDLE, Broken
+from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.steps import error_of
 from edge_agent.protocols.postgres.transaction import Write
@@ -82,10 +83,18 @@ def _fly(core: Core, write: Write, lost: Ending, answer: Answer) -> Generator[Wa
 
 def _run_in_theirs(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     answer = Answer()
-    send_job(core, permission, job, answer=answer)
+    kept = job.simple and permission.most_rows is not None
+    send_job(core, permission, job, keep=kept, answer=answer)
     if is_copy_in(job):
         yield from transferred(core, job, write.ticket, answer)
-    end_in_theirs(core, (yield from _fly(core, write, Ending.ROLLED_BACK, answer)))
+    done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
+    if done is not None and exceeds(permission, done):
+        yield from roll_back_excess(core, permission, done)
+        return
+    end_in_theirs(core, done)
+    if kept:
+        core.link.release_kept()
+        core.link.say(encode.ready_for_query(core.link.status))
 
 
 def end_in_theirs(core: Core, done: Write | None) -> None:
@@ -99,7 +108,11 @@ def _run_in_ours(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     send_job(core, permission, job, keep=job.simple, answer=answer)
     if is_copy_in(job):
         yield from transferred(core, job, write.ticket, answer)
-    yield from end_in_ours(core, job, (yield from _fly(core, write, Ending.ROLLED_BACK, answer)))
+    done = yield from _fly(core, write, Ending.ROLLED_BACK, answer)
+    if done is not None and exceeds(permission, done) and core.own is not None and core.link.status == IN_TRANSACTION:
+        yield from roll_back_excess(core, permission, done)
+        return
+    yield from end_in_ours(core, job, done)
 
 
 def end_in_ours(core: Core, job: Job, done: Write | None) -> Step:

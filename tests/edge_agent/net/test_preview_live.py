@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -197,3 +198,72 @@ def test_g1_the_servers_errors_do_not_carry_values_into_a_preview(edge: InProces
     preview = previewed(edge, "UPDATE boxes SET price = secret::int WHERE id = 1")
     assert "xxx" not in " ".join(preview.why)
     assert any("22P02" in reason for reason in preview.why)
+
+
+GROWING = "UPDATE boxes SET price = 0 WHERE id > 45"
+
+
+def grow(edge: InProcessEdge) -> None:
+    """Another row that the statement means appears while people decide."""
+    edge.control.stop_at = "spend"
+
+    def add() -> None:
+        assert edge.control.stopped.wait(20)
+        edge.postgres.admin("INSERT INTO shop.boxes VALUES (99, 'late', 1, '')")
+        edge.control.go.set()
+
+    threading.Thread(target=add).start()
+
+
+def zeroes(edge: InProcessEdge) -> str:
+    return edge.postgres.admin("SELECT count(*) FROM shop.boxes WHERE price = 0").strip()
+
+
+@pytest.mark.parametrize("values", [None, (45,)], ids=["simple", "extended"])
+def test_w7_a_write_that_changes_more_rows_than_were_approved_is_rolled_back(
+    edge: InProcessEdge, values: tuple[int] | None
+) -> None:
+    edge.control.verdict = "approved"
+    grow(edge)
+    sql = GROWING if values is None else GROWING.replace("45", "%s")
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="6 rows would have been changed, and 5 rows"):
+            caller.execute(sql, values)
+        assert caller.execute("SELECT 1").fetchone() == (1,)
+        assert zeroes(edge) == "0"
+        assert edge.control.reported.wait(5)
+        assert [(report.outcome, report.sqlstate) for report in edge.control.reports] == [("failed", "54000")]
+        assert caller.execute(sql, values).rowcount == 6
+    assert zeroes(edge) == "6"
+
+
+@pytest.mark.parametrize("values", [None, (45,)], ids=["simple", "extended"])
+def test_w7_in_the_callers_own_transaction_it_fails_the_transaction(
+    edge: InProcessEdge, values: tuple[int] | None
+) -> None:
+    edge.control.verdict = "approved"
+    grow(edge)
+    sql = GROWING if values is None else GROWING.replace("45", "%s")
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute("SELECT 1")
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="rolled back"):
+            caller.execute(sql, values)
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            caller.execute("SELECT 1")
+        caller.rollback()
+        assert caller.execute(sql, values).rowcount == 6
+        caller.execute("SELECT 1")
+    assert zeroes(edge) == "6"
+
+
+def test_fewer_rows_than_were_approved_are_fine(edge: InProcessEdge) -> None:
+    edge.control.verdict = "approved"
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        assert caller.execute("INSERT INTO moods VALUES (1, 'sad'), (2, 'sad') ON CONFLICT DO NOTHING").rowcount == 1
+
+
+def test_rows_that_only_a_policy_hides_are_not_counted(edge: InProcessEdge) -> None:
+    edge.postgres.admin("ALTER TABLE shop.boxes ENABLE ROW LEVEL SECURITY")
+    preview = previewed(edge, "DELETE FROM boxes")
+    assert preview.rows is None
+    assert any("row-level security" in reason for reason in preview.why)
