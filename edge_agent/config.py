@@ -133,6 +133,9 @@ class PostgresSection:
     upstream_port: int = setting("The server's port.", 5432, low=1, high=65535)
     upstream_user: str = setting("Role that the Edge signs in as; give it the least it needs.")
     upstream_password: Secret = setting("That role's password.", Secret(""))
+    upstream_password_secret: str = setting(
+        "ARN or name of that password in AWS Secrets Manager, instead of a file or variable.", ""
+    )
     upstream_database: str = setting("The database that callers reach.")
     upstream_tls: str = setting(
         "TLS to the server: verify-full, or off (loopback and Unix sockets only, and the default there).",
@@ -140,8 +143,21 @@ class PostgresSection:
         choices=("verify-full", "off"),
     )
     upstream_ca_file: Path | None = setting("PEM file with the authorities trusted for the server.", None)
+    upstream_cert_file: Path | None = setting("PEM certificate that the Edge shows the server.", None)
+    upstream_key_file: Path | None = setting("PEM key of that certificate.", None)
+    upstream_require_binding: bool = setting(
+        "Refuse a server that can't bind its sign-in to its certificate (SCRAM-SHA-256-PLUS).", False
+    )
     upstream_trust: bool = setting("Accept a server that asks for no password.", False)
     search_path: str = setting("search_path of every session; the classifier assumes it.", "public")
+    mask_key: Secret = setting(
+        "Key of the hashes that callers see instead of values; the same at each Edge of a deployment, so that equal "
+        "values stay equal. Without one such values are redacted.", Secret("")
+    )  # fmt: skip
+    column_seconds: int = setting(
+        "Seconds between looks at which tables and views show classified columns, for what is changed not through "
+        "this Edge.", 60, low=1, high=86400
+    )  # fmt: skip
     hold_seconds: int = setting("How long a Command waits for people.", 600, low=1, high=86400)
     in_transaction_hold_seconds: int = setting(
         "The same inside the caller's own transaction, which keeps locks.", 120, low=1, high=86400
@@ -298,14 +314,29 @@ def _upstream(one: PostgresSection) -> Iterator[tuple[str, str, str]]:
         yield "upstream_tls", "can never apply: PostgreSQL has no TLS on Unix sockets", "Remove it."
     if one.upstream_ca_file and not one.upstream_verifies:
         yield "upstream_ca_file", "can never apply: there is no TLS to the server", "Set upstream_tls to verify-full."
-    if not one.upstream_password and not one.upstream_trust:
+    yield from _upstream_certificates(one)
+    secrets = bool(one.upstream_password) + bool(one.upstream_password_secret)
+    if secrets == 2:
+        yield "upstream_password_secret", "stands beside upstream_password: only one can apply", "Remove one of them."
+    if not secrets and not one.upstream_trust and not one.upstream_cert_file:
         yield (
             "upstream_password",
-            "has neither upstream_password_file nor upstream_password_env",
+            "has none of upstream_password_file, upstream_password_env and upstream_password_secret",
             "Name one, or set upstream_trust to true for a server that asks for no password.",
         )
-    if one.upstream_password and one.upstream_trust:
+    if secrets and one.upstream_trust:
         yield "upstream_trust", "makes the password useless: a false server need not know it", "Remove one of them."
+
+
+def _upstream_certificates(one: PostgresSection) -> Iterator[tuple[str, str, str]]:
+    if bool(one.upstream_cert_file) is not bool(one.upstream_key_file):
+        given = "upstream_cert_file" if one.upstream_cert_file else "upstream_key_file"
+        yield given, "can never apply alone", "Set upstream_cert_file and upstream_key_file."
+    elif one.upstream_cert_file and not one.upstream_verifies:
+        yield "upstream_cert_file", "can never apply: there is no TLS to the server", "Set upstream_tls to verify-full."
+    if one.upstream_require_binding and not one.upstream_verifies:
+        without = "can never apply: there is no TLS to the server"
+        yield "upstream_require_binding", without, "Set upstream_tls to verify-full."
 
 
 def _waiting(one: PostgresSection) -> Iterator[tuple[str, str, str]]:

@@ -31,6 +31,7 @@ from edge_agent.net.postgres_listener import Listener, ListenerParts
 from edge_agent.net.postgres_relay import Cancelling, Surroundings
 from edge_agent.net.postgres_settle import outcome_of
 from edge_agent.net.postgres_start import Door
+from edge_agent.net.secrets_manager import credential_of
 from edge_agent.net.sqs import SqsQueue
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.startup_rules import Plaintext, StartupRules
@@ -244,10 +245,14 @@ def _door(section: PostgresSection, limits: LimitsSection) -> Door:
         user=section.upstream_user,
         password=section.upstream_password.reveal(),
         tls=client_tls is not None,
+        require_binding=section.upstream_require_binding,
+        by_certificate=section.upstream_cert_file is not None,
         unsafe_trust=section.upstream_trust,
         search_path=section.search_path,
     )
-    return Door(section, rules, upstream, server_tls, client_tls, tls.direct_context(section))
+    direct = tls.direct_context(section)
+    credential = credential_of(section, lambda why: log("credential", target=section.target, reason=why))
+    return Door(section, rules, upstream, server_tls, client_tls, direct, credential)
 
 
 def _listener_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +18,19 @@ MAX_SECRET_BYTES: Final = 4096
 class Secret:
     """A value that does not print itself: `reveal` says where it is used."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_again", "_value")
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    def __init__(self, value: str, again: Callable[[], Secret] | None = None) -> None:
+        """Build; `again` reads it where it came from, for what may be replaced there."""
+        self._value, self._again = value, again
 
     def reveal(self) -> str:
         """The value itself."""
         return self._value
+
+    def read_again(self) -> Secret:
+        """As it stands now where it came from; itself where it can't change. Raises InvalidInput."""
+        return self if self._again is None else self._again()
 
     def __repr__(self) -> str:
         return "Secret(***)" if self._value else "Secret()"
@@ -57,24 +62,24 @@ def secret_from_file(path: Path) -> Secret:
         raise _bad(f"the file {path} can't be read ({error.strerror})") from error
     if stat.S_IMODE(mode) & 0o027:
         raise _bad(f"the file {path} can be read or changed by others (mode {stat.S_IMODE(mode):04o}); make it 0600")
-    return _value(data, f"the file {path}")
+    return Secret(_value(data, f"the file {path}"), lambda: secret_from_file(path))
 
 
 def secret_from_environment(environment: Mapping[str, str], name: str) -> Secret:
     """Read a secret from an environment variable. Raises InvalidInput when it is not set, empty or long."""
     if name not in environment:
         raise _bad(f"the environment variable {name} is not set")
-    return _value(environment[name].encode("utf-8", "surrogateescape"), f"the environment variable {name}")
+    return Secret(_value(environment[name].encode("utf-8", "surrogateescape"), f"the environment variable {name}"))
 
 
-def _value(data: bytes, where: str) -> Secret:
+def _value(data: bytes, where: str) -> str:
     try:
         text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise _bad(f"{where} is not UTF-8") from None
     if not text or len(data) > MAX_SECRET_BYTES or "\n" in text or "\0" in text:
         raise _bad(f"{where} is empty, has several lines or is over {MAX_SECRET_BYTES} bytes")
-    return Secret(text)
+    return text
 
 
 def _bad(why: str) -> InvalidInput:

@@ -10,9 +10,11 @@ import ipaddress
 import secrets
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.config import PostgresSection
+from edge_agent.credential import Credential
+from edge_agent.net.tls import why_untrusted
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import sqlstate
 from edge_agent.protocols.postgres.channel_binding import end_point
@@ -21,7 +23,7 @@ from edge_agent.protocols.postgres.startup_rules import Authenticated, Cancel, D
 from edge_agent.protocols.postgres.upstream_auth import UpstreamLogin
 from edge_agent.protocols.postgres.upstream_rules import StartTls as UpstreamStartTls
 from edge_agent.protocols.postgres.upstream_rules import UpstreamReady, UpstreamRules
-from twokeys.errors import TwokeysError, Unavailable
+from twokeys.errors import Refused, TwokeysError, Unavailable
 
 READ_BYTES = 64 * 1024
 """Most bytes taken at once while hands are shaken."""
@@ -37,6 +39,7 @@ class Door:
     server_tls: ssl.SSLContext | None
     client_tls: ssl.SSLContext | None
     direct_tls: ssl.SSLContext | None = None
+    credential: Credential | None = None
 
 
 async def greet(
@@ -84,12 +87,28 @@ async def reach(door: Door, signed_in: Authenticated) -> tuple[Wire, UpstreamRea
         Unavailable: when it can't be reached in time, or closes the connection.
         Refused: when it is not the server we want, or does not take our credential.
     """
+    credential = door.credential
+    if credential is None:
+        return await _reach(door, door.upstream, signed_in)
+    password = await credential.current()
+    try:
+        return await _reach(door, replace(door.upstream, password=password.reveal()), signed_in)
+    except Refused as error:
+        if error.code != _WRONG_PASSWORD or (newer := await credential.newer(password)) is None:
+            raise
+    return await _reach(door, replace(door.upstream, password=newer.reveal()), signed_in)
+
+
+_WRONG_PASSWORD = f"upstream_{sqlstate.INVALID_CREDENTIAL.lower()}"
+
+
+async def _reach(door: Door, rules: UpstreamRules, signed_in: Authenticated) -> tuple[Wire, UpstreamReady]:
     wire = Wire()
     try:
         async with asyncio.timeout(door.section.connect_seconds):
             await _connect(wire, door.section)
             login = UpstreamLogin(
-                door.upstream,
+                rules,
                 nonce=secrets.token_urlsafe(18),
                 database=signed_in.database,
                 settings=signed_in.parameters,
@@ -106,6 +125,9 @@ async def reach(door: Door, signed_in: Authenticated) -> tuple[Wire, UpstreamRea
                         continue
     except (OSError, TimeoutError, WireLost) as error:
         wire.abort()
+        untrusted = why_untrusted(error.__cause__, door.section.upstream_host)
+        if untrusted is not None:
+            raise untrusted from error
         raise Unavailable(
             "The database server can't be reached.",
             not_done="No session was begun.",

@@ -43,6 +43,7 @@ class Wire(asyncio.Protocol):
         self._sink: Sink | None = None
         self._gone: Callable[[], None] | None = None
         self._lost = False
+        self._cause: Exception | None = None
         self._paused = False
         self._watch: select.epoll | None = None
         self._handing_over = False
@@ -74,6 +75,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell whoever waits."""
+        self._cause = error
         if not self._handing_over:
             self._end()
 
@@ -127,7 +129,7 @@ class Wire(asyncio.Protocol):
         """
         while not self._early:
             if self._lost:
-                raise WireLost
+                raise WireLost from self._cause
             self._ready.clear()
             await self._ready.wait()
         data = bytes(self._early[:limit])

@@ -5,7 +5,8 @@
 Rules:
   1. TLS is required or off, never "preferred": what can be stripped is no protection.
   2. Passwords leave only as a SCRAM proof; a server that asks for one in the clear or as MD5 is refused.
-  3. AuthenticationOk counts after the server's signature, or where `unsafe_trust` says so.
+  3. AuthenticationOk counts after the server's signature, after TLS in which both showed certificates, or where
+     `unsafe_trust` says so.
   4. The session must start read-only, in UTF-8, with standard strings, by the server's own report: the options may
      have been dropped on the way (a pooler) or overridden, and an old server does not report them.
 
@@ -172,7 +173,8 @@ class UpstreamLogin:
                 self._scram.verify(asked.rest)
                 self._stage = _Stage.SIGNED
             case server.AUTH_OK, (_Stage.SIGNED | _Stage.ASKED) as stage if not asked.rest:
-                if stage is _Stage.ASKED and not self._rules.unsafe_trust:
+                proven = self._rules.by_certificate and not self._rules.require_binding
+                if stage is _Stage.ASKED and not proven and not self._rules.unsafe_trust:
                     raise Refused(
                         "The server lets us in without a proof, so it proved nothing either.",
                         not_done="The session was not begun.",

@@ -37,6 +37,7 @@ class UpstreamRules:
         password: Its password.
         tls: Required (True) or off.
         require_binding: Refuse a server that can't bind SCRAM to its certificate.
+        by_certificate: We show a certificate by TLS, with which the server may be content.
         unsafe_trust: Accept a server that asks for no proof (`trust` in its pg_hba.conf).
         search_path: For every session; empty: the server's own.
         settings: More settings for every session. By default an idle transaction may wait: a held write is one.
@@ -47,13 +48,14 @@ class UpstreamRules:
     password: str = field(repr=False)
     tls: bool
     require_binding: bool = False
+    by_certificate: bool = False
     unsafe_trust: bool = False
     search_path: str = ""
     settings: Mapping[str, str] = field(default_factory=lambda: {"idle_in_transaction_session_timeout": "0"})
     limits: WireLimits = field(default_factory=WireLimits)
 
     def __post_init__(self) -> None:
-        if not self.user or (self.require_binding and not self.tls):
+        if not self.user or ((self.require_binding or self.by_certificate) and not self.tls):
             raise InvalidInput(
                 "A target needs a user, and channel binding needs TLS.", not_done="The target was not configured."
             )

@@ -21,6 +21,7 @@ from edge_agent.net import tls
 from edge_agent.net.postgres_listener import Listener, ListenerParts
 from edge_agent.net.postgres_relay import Cancelling, Surroundings
 from edge_agent.net.postgres_start import Door
+from edge_agent.net.secrets_manager import credential_of
 from edge_agent.protocols.postgres.startup_rules import OidcUser, Plaintext, ScramUser, StartupRules
 from edge_agent.protocols.postgres.upstream_rules import UpstreamRules
 from edge_agent.recorder.bodies import SessionKey, WrappingKey
@@ -223,8 +224,10 @@ def parts(
         postgres.database,
     )  # fmt: skip
     upstream = UpstreamRules(
-        user=postgres.user, password=postgres.password, tls=client_tls is not None, search_path="shop, public"
-    )
+        user=section.upstream_user, password=section.upstream_password.reveal(), tls=client_tls is not None,
+        search_path="shop, public", require_binding=section.upstream_require_binding,
+        by_certificate=section.upstream_cert_file is not None,
+    )  # fmt: skip
     wrapping = WrappingKey("w1", WRAPPING.public_key())
     holds = Holds(limits)
 
@@ -232,7 +235,9 @@ def parts(
         return Surroundings(gate, control, holds, section, cancel)
 
     return ListenerParts(
-        Door(section, rules, upstream, server_tls, client_tls, tls.direct_context(section)),
+        Door(
+            section, rules, upstream, server_tls, client_tls, tls.direct_context(section), credential_of(section, print)
+        ),
         limits,
         journal,
         SqlClassifier(),
