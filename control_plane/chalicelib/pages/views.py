@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .document import Document, Part
+from .previews import PreviewView
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class ReviewView:
     part: Part | None
     form: DecisionForm
     unreadable: str = ""
+    preview: PreviewView | None = None
 
 
 @dataclass(frozen=True, slots=True)

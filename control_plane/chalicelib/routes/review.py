@@ -12,6 +12,7 @@ from chalice.app import Blueprint, Request, Response
 from twokeys.errors import Conflict, InvalidInput, TwokeysError
 
 from ..pages import render
+from ..pages.previews import preview_view
 from ..pages.responses import form_fields, page, query_values, redirect, refusal, refuse_foreign_origin
 from ..pages.views import BodyView, ReviewView, Viewer
 from ..services.reviewing import Reviewing
@@ -77,7 +78,8 @@ def _review(reviewing: Reviewing, request_id: str, session: Session, _: Request)
     looked = reviewing.look(session, _checked(request_id))
     shown = reviewing.show(session, looked, 0)
     part = shown.document.parts[0] if shown.document else None
-    view = ReviewView(looked.request, shown.document, part, shown.form, shown.unreadable)
+    preview = preview_view(shown.preview) if shown.preview else None
+    view = ReviewView(looked.request, shown.document, part, shown.form, shown.unreadable, preview)
     return page(render.review(view, viewer_of(session)))
 
 

@@ -27,6 +27,7 @@ from control_plane.chalicelib.services.reviewing import Ballot, Looked
 from control_plane.chalicelib.services.sessions import Sessions
 from tests.control_plane.pages.samples import blob
 from twokeys.errors import Conflict, InvalidInput, Refused
+from twokeys.preview import Preview, preview_digest, stored_bytes, to_bytes
 
 DIGEST = "3f" * 32
 REQUEST = "req_" + "a" * 26
@@ -65,13 +66,18 @@ class MemoryDesk:
     def __init__(self) -> None:
         self.reads: list[tuple[str, str]] = []
         self.requests = {one: request_view(one) for one in (REQUEST, OTHER)}
+        self.previews: dict[str, Preview] = {}
         self.blobs: dict[str, bytes | None] = dict.fromkeys(self.requests, blob("UPDATE orders SET paid = true"))
 
     def look(self, request_id: str, person_id: str) -> Looked:
         if request_id not in self.requests:
             raise InvalidInput("There is no such request.", not_done="Nothing was shown.", code="not_found")
         refusal = "" if person_id == "rob" else "You sponsor agent-7: somebody else must approve."
-        return Looked(self.requests[request_id], DIGEST, self.blobs[request_id], refusal)
+        preview = self.previews.get(request_id)
+        data = to_bytes(preview) if preview else b""
+        digest, kept = (preview_digest(data), stored_bytes(data)) if preview else ("", None)
+        request, blob_of = self.requests[request_id], self.blobs[request_id]
+        return Looked(request, DIGEST, blob_of, refusal, preview_digest=digest, preview=kept)
 
     def note_read(self, request_id: str, person_id: str) -> None:
         self.reads.append((request_id, person_id))
