@@ -1,10 +1,11 @@
-"""Verdicts remembered by the exact bytes of a text and the search path; never by a fingerprint of the text.
+"""Verdicts remembered by the exact bytes of a text, the search path and the catalogue; never by a fingerprint.
 
 Fingerprints of libpg_query are equal for `BEGIN READ ONLY` and `BEGIN READ WRITE`, and for any two bodies of DO.
 """
 
 from __future__ import annotations
 
+from edge_agent.classify.known import Known
 from edge_agent.classify.limits import DEFAULT_LIMITS, SqlLimits
 from edge_agent.classify.sql import SqlVerdict, classify_sql
 
@@ -20,7 +21,7 @@ class SqlClassifier:
 
     def __init__(self, limits: SqlLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self._verdicts: dict[tuple[bytes, tuple[str, ...]], SqlVerdict] = {}
+        self._verdicts: dict[tuple[bytes, tuple[str, ...], int], SqlVerdict] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -31,15 +32,15 @@ class SqlClassifier:
         """Bytes of all remembered texts."""
         return self._bytes
 
-    def classify(self, text: bytes, search_path: tuple[str, ...]) -> SqlVerdict:
-        """As `classify_sql`."""
-        key = (text, search_path)
+    def classify(self, text: bytes, search_path: tuple[str, ...], known: Known | None = None) -> SqlVerdict:
+        """As `classify_sql`. Revisions of `known` must be distinct among all that share this classifier, and not 0."""
+        key = (text, search_path, known.revision if known is not None else 0)
         # A dict keeps the order of insertion: taken out and put back, the key is the youngest.
         verdict = self._verdicts.pop(key, None)
         if verdict is not None:
             self._verdicts[key] = verdict
             return verdict
-        verdict = classify_sql(text, search_path, self._limits)
+        verdict = classify_sql(text, search_path, self._limits, known)
         if len(text) <= self._limits.cache_text_bytes:
             self._verdicts[key] = verdict
             self._bytes += len(text)

@@ -26,6 +26,8 @@ def function_call(findings: Findings, node: Tree) -> None:
     """Judge a FuncCall by its name; its arguments are walked by the caller."""
     names = names_of(node.get("funcname", []))
     schema, name = ("", names[0]) if len(names) == 1 else (names[-2], names[-1])
+    if _is_known(findings, names, schema, name):
+        return
     if len(names) < 3 and schema in ("", "pg_catalog"):
         if name in builtins.READERS:
             if name in _GROWING:
@@ -45,6 +47,16 @@ def function_call(findings: Findings, node: Tree) -> None:
     if (schema, name) in builtins.SCHEMA_READERS and len(names) == 2:
         return
     _unknown(findings, schema, name)
+
+
+def _is_known(findings: Findings, names: list[str], schema: str, name: str) -> bool:
+    """Ask the catalogue; True when the name stands for users' functions alone, and all of them read."""
+    if findings.known is None or findings.stored or len(names) > 2:
+        return False
+    reading = findings.known.call(schema, name, findings.search_path)
+    if not findings.learn(reading, f"calls {name}"):
+        return False
+    return schema not in ("", "pg_catalog") or name not in builtins.FUNCTIONS
 
 
 def _unknown(findings: Findings, schema: str, name: str) -> None:
@@ -75,8 +87,20 @@ def column_reference(findings: Findings, node: Tree) -> None:
     # Only what takes a row, or anything, can be called on a table's alias: extensions' names are columns there.
     if name in builtins.RISKY:
         findings.doubt(f"may call {name} by column notation")
+    elif findings.known is not None and not findings.stored:
+        why = findings.known.field(name, findings.search_path)
+        if why:
+            findings.doubt(f"may call {name} by column notation: {why}")
     if "String" in parts[-2]:
         findings.fields.append((parts[-2]["String"].get("sval", ""), name))
+
+
+def _reads(findings: Findings, name: str) -> bool:
+    """Whether a call of `name`, should it be one, is of a built-in reader that no user's function overloads."""
+    if name not in builtins.READERS:
+        return False
+    reading = findings.known.call("", name, findings.search_path) if findings.known is not None else None
+    return reading is None or reading.proven
 
 
 def indirection(findings: Findings, node: Tree) -> None:
@@ -85,7 +109,7 @@ def indirection(findings: Findings, node: Tree) -> None:
         if "String" not in part:
             continue
         name = part["String"].get("sval", "")
-        if name not in builtins.KNOWN_FIELDS and name not in builtins.READERS:
+        if name not in builtins.KNOWN_FIELDS and not _reads(findings, name):
             if findings.stored and not _is_risky(name):
                 findings.because(f"may call {name}")
             else:
@@ -123,7 +147,7 @@ def check_fields(findings: Findings) -> None:
     """After a walk: does `alias.name` call a function on a function's single result?"""
     for alias, name in findings.fields:
         for columns in findings.aliases.get(alias, ()):
-            if columns is not None and name not in columns and name not in builtins.READERS:
+            if columns is not None and name not in columns and not _reads(findings, name):
                 findings.doubt(f"may call {name} by column notation")
     findings.fields.clear()
     findings.aliases.clear()

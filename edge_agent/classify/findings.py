@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from edge_agent.classify.builtins import RELATIONS, SECRET_RELATIONS
+from edge_agent.classify.known import Known, Reading
 from edge_agent.classify.limits import SqlLimits
 from edge_agent.classify.names import dotted, has_invisible, visible
 from edge_agent.classify.parser import Tree
@@ -36,6 +37,7 @@ class Findings:
         search_path: Schemas where an unqualified name may be found, in order.
         limits: The named limits.
         nodes: Nodes counted before, in earlier statements of the text.
+        known: The database's catalogue, where one is at hand.
 
     Attributes:
         definition: The statement defines something: types of users' own are nothing unusual.
@@ -50,6 +52,7 @@ class Findings:
         "definition",
         "fields",
         "folded",
+        "known",
         "limits",
         "locks",
         "nodes",
@@ -58,7 +61,10 @@ class Findings:
         "stored",
     )
 
-    def __init__(self, search_path: tuple[str, ...], limits: SqlLimits, nodes: int = 0) -> None:
+    def __init__(
+        self, search_path: tuple[str, ...], limits: SqlLimits, nodes: int = 0, known: Known | None = None
+    ) -> None:
+        self.known = known
         self.search_path = search_path
         self.limits = limits
         self.nodes = nodes
@@ -114,6 +120,10 @@ class Findings:
         if has_invisible(schema + name):
             self.doubt(f"a name holds characters that can't be seen: {name}")
         schemas: tuple[str, ...] = (schema,)
+        if self.known is not None and effect is Effect.READ and not self.stored and not self.definition:
+            why = self.known.relation(schema, name, self.search_path)
+            if why:
+                self.doubt(f"reads {why}")
         if not schema:
             schemas = ("pg_catalog",) if name in RELATIONS else self.search_path
             if name.startswith("pg_") and "pg_catalog" not in schemas:
@@ -144,6 +154,22 @@ class Findings:
     def function(self, schema: str, name: str, effect: Effect) -> None:
         """Note a function that was called."""
         self.touch(ObjectRef(ObjectKind.FUNCTION, dotted(schema, name)), effect)
+
+    def learn(self, reading: Reading | None, otherwise: str) -> bool:
+        """Note what a catalogue says of a name; returns whether the name is bound to users' code that reads.
+
+        Args:
+            reading: Its answer.
+            otherwise: What the text does, in words, should that code not be known to read.
+        """
+        if reading is None:
+            return False
+        if not reading.proven:
+            self.doubt(f"{otherwise}: {reading.why_not}")
+            return False
+        for access in reading.accesses:
+            self.touch(access.object, access.effect)
+        return True
 
     def raise_reads(self) -> None:
         """Raise reads of tables to writes: FOR UPDATE and its kin lock rows of those that it names."""

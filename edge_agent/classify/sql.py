@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_agent.classify.depth import check_depth
 from edge_agent.classify.findings import Findings, TooMuch
+from edge_agent.classify.known import Known
 from edge_agent.classify.limits import DEFAULT_LIMITS, SqlLimits
 from edge_agent.classify.normalise import normalise
 from edge_agent.classify.parser import GRAMMAR_MAJOR, Tree, Unparsable, parse
@@ -58,13 +59,16 @@ class SqlVerdict:
         return not self.refusal and self.classification.effect is Effect.READ
 
 
-def classify_sql(text: bytes, search_path: tuple[str, ...], limits: SqlLimits = DEFAULT_LIMITS) -> SqlVerdict:
+def classify_sql(
+    text: bytes, search_path: tuple[str, ...], limits: SqlLimits = DEFAULT_LIMITS, known: Known | None = None
+) -> SqlVerdict:
     """Judge `text` as PostgreSQL would read it with standard_conforming_strings on and client_encoding UTF8.
 
     Args:
         text: As the protocol delivered it, without the terminating NUL.
         search_path: Schemas where an unqualified name may be found; each counts, the worst wins.
         limits: The named limits.
+        known: The database's catalogue; without one nothing of users' is known, but views pass as tables do.
 
     Returns:
         A verdict for any bytes whatever: what can't be judged is refused.
@@ -82,7 +86,7 @@ def classify_sql(text: bytes, search_path: tuple[str, ...], limits: SqlLimits = 
         trees = parse(text)
         if len(trees) > limits.statements:
             return _refused(f"The text has more than {limits.statements} statements. Send fewer at once.", "54000")
-        return _judge_all(text, trees, search_path, limits)
+        return _judge_all(text, trees, Findings(search_path, limits, known=known))
     except Unparsable as error:
         return _unparsable(text, error, limits)
     except TooMuch as error:
@@ -105,11 +109,11 @@ def _refused(refusal: str, sqlstate: str, normalised: str = UNKNOWN_KIND) -> Sql
     return SqlVerdict(unknown, refusal=refusal, sqlstate=sqlstate, can_run_in_transaction=False)
 
 
-def _judge_all(text: bytes, trees: list[Tree], search_path: tuple[str, ...], limits: SqlLimits) -> SqlVerdict:
+def _judge_all(text: bytes, trees: list[Tree], empty: Findings) -> SqlVerdict:
     judged: list[tuple[Findings, Statement]] = []
-    nodes = 0
+    nodes, limits = 0, empty.limits
     for at, tree in enumerate(trees):
-        findings = Findings(search_path, limits, nodes)
+        findings = Findings(empty.search_path, limits, nodes, empty.known)
         ((kind, node),) = tree["stmt"].items()
         judged.append((findings, judge(findings, kind, node, at)))
         nodes = findings.nodes

@@ -37,6 +37,10 @@ def walk(findings: Findings, kind: str, node: Tree, relations: Effect = Effect.R
         TooMuch: See `Findings.count`.
     """
     allowed = DEFINITION_NODES if findings.definition else QUERY_NODES
+    if findings.known is not None and not findings.stored:
+        why = findings.known.everywhere(findings.search_path)
+        if why:
+            findings.doubt(why)
     stack: list[_Item] = [(kind, node, _NO_NAMES, relations)]
     while stack:
         kind, node, scope, effect = stack.pop()
@@ -123,6 +127,13 @@ def _range_var(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> 
 def _type_name(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> None:
     names = [part["String"]["sval"] for part in node.get("names", ())]
     schema, name = ("pg_catalog", names[0]) if len(names) == 1 else (names[0], names[-1]) if names else ("", "")
+    if findings.known is not None and not findings.definition and len(names) < 3 and "pct_type" not in node:
+        reading = findings.known.type(schema if len(names) > 1 else "", name, findings.search_path)
+        if findings.learn(reading, f"uses the type {'.'.join(names)}"):
+            if not (schema == "pg_catalog" and name in builtins.TYPES):
+                return
+        elif reading is not None:
+            return
     if schema == "pg_catalog" and name in builtins.TYPES and len(names) < 3 and "pct_type" not in node:
         return
     if findings.definition:
@@ -133,13 +144,43 @@ def _type_name(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> 
 
 
 def _operator(findings: Findings, names: list[Tree]) -> None:
-    """An operator by name alone is fine: the server's read-only mode is the second witness of what it calls."""
+    """An operator by name alone is fine where the catalogue knows nothing against it, or there is none: the server's
+    read-only mode is the second witness of what it calls."""
+    if findings.known is not None and not findings.stored and 0 < len(names) < 3:
+        parts = [part["String"]["sval"] for part in names]
+        schema = parts[0] if len(parts) > 1 else ""
+        readings = [findings.known.operator(schema, each, findings.search_path) for each in _spelled(parts[-1])]
+        if [findings.learn(reading, f"uses the operator {parts[-1]}") for reading in readings] == [True] and schema:
+            return
     if len(names) > 1 and (len(names) > 2 or names[0]["String"]["sval"] != "pg_catalog"):
         spelled = ".".join(part["String"]["sval"] for part in names)
         if findings.stored:
             findings.because(f"uses the operator {spelled}")
         else:
             findings.doubt(f"uses the operator {spelled}, which isn't built in")
+
+
+_BETWEEN: Final = ("<", "<=", ">", ">=")
+
+
+def _spelled(name: str) -> tuple[str, ...]:
+    """The operators that a name stands for: BETWEEN is spelled with letters."""
+    return _BETWEEN if name.startswith(("BETWEEN", "NOT BETWEEN")) else (name,)
+
+
+def _equals(findings: Findings) -> None:
+    """Something compares by `=` without saying so."""
+    _operator(findings, [{"String": {"sval": "="}}])
+
+
+def _case(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> None:
+    if "arg" in node:
+        _equals(findings)
+
+
+def _join(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> None:
+    if "usingClause" in node or "isNatural" in node:
+        _equals(findings)
 
 
 def _expression(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> None:
@@ -152,6 +193,8 @@ def _sort(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> None:
 
 def _sublink(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> None:
     _operator(findings, node.get("operName", []))
+    if "operName" not in node and "testexpr" in node:
+        _equals(findings)
 
 
 def _sample(findings: Findings, node: Tree, scope: Scope, effect: Effect) -> None:
@@ -199,6 +242,8 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "A_Expr": _expression,
     "SortBy": _sort,
     "SubLink": _sublink,
+    "CaseExpr": _case,
+    "JoinExpr": _join,
     "RangeTableSample": _sample,
     "LockingClause": _locking,
     "FuncCall": _call,
