@@ -110,7 +110,7 @@ def _value(cell: Cell) -> ValueView:
 def _headline(preview: Preview) -> str:
     verb = _VERBS.get(preview.action.split(" ")[0])
     if verb is None:
-        return "Its source" if preview.body else "Its locks" if preview.locks else "Not previewed"
+        return "Its source" if preview.body else "It takes locks" if preview.locks else "Not previewed"
     on = f" in {preview.target}" if preview.target else ""
     if preview.rows is None:
         return f"How many rows it would {verb}{on} is not known"

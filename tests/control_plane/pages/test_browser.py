@@ -11,6 +11,8 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect, sy
 
 from tests.control_plane.pages.samples import blob
 from tests.control_plane.pages.site import REQUEST, Site, request_view
+from tests.control_plane.pages.test_previews import ALTER, UPDATE
+from twokeys.preview import Cell, Column, Preview, Row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 
@@ -165,6 +167,35 @@ CONTRAST = """() => {
   }
   return bad;
 }"""
+
+
+WIDE = Preview(
+    action="UPDATE", target="shop." + "t" * 200, rows=9, columns=[Column(name=f"column_{at}") for at in range(12)],
+    sample=[Row(before=[Cell(text="x" * 200, cut=True)] * 12, after=[Cell(text="y" * 200)] * 12)],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("preview", [UPDATE, ALTER, WIDE], ids=["update", "alter", "wide"])
+def test_a_preview_fits_a_phone_and_can_be_read(site: Site, chromium: Chromium, scheme: str, preview: Preview) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)  # type: ignore[arg-type]
+    site.desk.previews[REQUEST] = preview
+    complaints: list[str] = []
+    page = open_page(context, complaints)
+    page.goto(f"{site.url}/r/{REQUEST}")
+    sign_in(page, site)
+    expect(page.get_by_role("heading", name="What it would do")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(CONTRAST) == []
+    if preview.sample:
+        row = page.get_by_role("table", name="A sample of the rows").get_by_role("row").nth(1)
+        expect(row.get_by_role("cell")).to_have_count(len(preview.columns))
+        expect(row.get_by_role("deletion").first).to_be_visible()
+        expect(row.get_by_role("insertion").first).to_be_visible()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("heading", name="Approved")).to_be_visible()
+    assert complaints == []
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

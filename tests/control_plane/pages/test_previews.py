@@ -41,7 +41,7 @@ def test_a_change_is_told_by_marks_and_words() -> None:
         (Preview(action="DELETE", rows=1), "It would delete 1 row"),
         (Preview(action="INSERT", target="t"), "How many rows it would add in t is not known"),
         (Preview(action="DO", body="x"), "Its source"),
-        (ALTER, "Its locks"),
+        (ALTER, "It takes locks"),
         (Preview(action="GRANT", why=["It can't be."]), "Not previewed"),
     ],
 )
