@@ -1,0 +1,107 @@
+"""SQLAlchemy 2, on psycopg and on asyncpg"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.clients.scene import Scene
+
+sqlalchemy = pytest.importorskip("sqlalchemy")
+orm = pytest.importorskip("sqlalchemy.orm")
+asynchronous = pytest.importorskip("sqlalchemy.ext.asyncio")
+
+
+@contextmanager
+def engine(scene: Scene) -> Iterator[Any]:
+    made = sqlalchemy.create_engine(scene.url.replace("postgresql://", "postgresql+psycopg://"))
+    try:
+        yield made
+    finally:
+        made.dispose()
+
+
+def order_class() -> Any:
+    class Base(orm.DeclarativeBase):  # type: ignore[misc, name-defined, unused-ignore]
+        pass
+
+    class Order(Base):
+        __tablename__ = "orders"
+        id = orm.mapped_column(sqlalchemy.Integer, primary_key=True)
+        customer_id = orm.mapped_column(sqlalchemy.Integer)
+        status = orm.mapped_column(sqlalchemy.Text, server_default="open")
+        total = orm.mapped_column(sqlalchemy.Numeric(10, 2))
+
+    return Order
+
+
+def test_sqlalchemy_reads_and_inspects(one_scene: Scene) -> None:
+    """reads, and the inspection of tables, columns, keys and indexes"""
+    with engine(one_scene) as made:
+        with made.connect() as client:
+            assert client.execute(sqlalchemy.text("SELECT count(*) FROM orders WHERE id <= 200")).scalar() == 200
+        inspector = sqlalchemy.inspect(made)
+        assert set(inspector.get_table_names(schema="shop")) == {"customers", "orders"}
+        assert len(inspector.get_columns("orders", schema="shop")) == 5
+        assert inspector.get_pk_constraint("orders", schema="shop")["constrained_columns"] == ["id"]
+        assert len(inspector.get_foreign_keys("orders", schema="shop")) == 1
+        assert len(inspector.get_indexes("orders", schema="shop")) == 1
+        assert len(inspector.get_check_constraints("orders", schema="shop")) == 2
+        assert inspector.get_view_names(schema="shop") == []
+        assert inspector.get_table_comment("orders", schema="shop") == {"text": None}
+        reflected = sqlalchemy.MetaData()
+        reflected.reflect(made, schema="shop")
+        assert "shop.orders" in reflected.tables
+    assert one_scene.asked == 0
+
+
+def test_sqlalchemy_unit_of_work(one_scene: Scene) -> None:
+    """the ORM's unit of work: a changed, an added and a deleted row, each after approval"""
+    order = order_class()
+    with engine(one_scene) as made, orm.Session(made) as work:
+        found = work.get(order, 31)
+        assert found is not None
+        found.total = 61
+        work.add(order(id=7201, customer_id=1, total=62))
+        work.commit()
+        assert (one_scene.total(31), one_scene.total(7201)) == ("61.00", "62.00")
+        work.delete(work.get(order, 7201))
+        work.commit()
+    assert (one_scene.total(7201), one_scene.asked) == ("", 3)
+
+
+def test_sqlalchemy_write_is_denied_with_the_reason(one_scene: Scene) -> None:
+    """a denial says why, and after a rollback the session stays usable"""
+    one_scene.deny("not on a Friday")
+    with engine(one_scene) as made, made.connect() as client:
+        with pytest.raises(sqlalchemy.exc.ProgrammingError, match="not on a Friday"):
+            client.execute(sqlalchemy.text("DELETE FROM orders WHERE id = 32"))
+        client.rollback()
+        assert client.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
+
+
+def test_sqlalchemy_on_asyncpg(one_scene: Scene) -> None:
+    """the asynchronous engine on asyncpg: a read, a write, a denial"""
+
+    async def story() -> None:
+        url = one_scene.url.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=disable", "ssl=disable")
+        made = asynchronous.create_async_engine(url)
+        try:
+            async with made.begin() as client:
+                assert (await client.execute(sqlalchemy.text("SELECT :value + 1"), {"value": 1})).scalar() == 2
+                await client.execute(sqlalchemy.text("UPDATE orders SET total = :total WHERE id = 33"), {"total": 63})
+            one_scene.deny("not on a Friday")
+            async with made.connect() as client:
+                with pytest.raises(sqlalchemy.exc.ProgrammingError, match="not on a Friday"):
+                    await client.execute(sqlalchemy.text("DELETE FROM orders WHERE id = 33"))
+                await client.rollback()
+                assert (await client.execute(sqlalchemy.text("SELECT 1"))).scalar() == 1
+        finally:
+            await made.dispose()
+
+    asyncio.run(story())
+    assert one_scene.total(33) == "63.00"
