@@ -12,7 +12,9 @@ from rich.text import Text
 from twokeys.copy_data import CopyData
 from twokeys.digest import from_base64
 from twokeys.errors import Refused
-from twokeys_cli import output
+from twokeys.grant import read_terms
+from twokeys.preview import Preview
+from twokeys_cli import output, previewed
 from twokeys_cli.api import Api, connection, signed_in
 from twokeys_cli.confirm import terminal
 from twokeys_cli.held import Held, read_command, whole_command
@@ -73,7 +75,7 @@ def approve(request_id: str, url: str, ca_file: Path | None, reason: str, digest
       twokeys request approve req_abcdefghijklmnopqrstuvwxyz
     """
     api = signed_in(url, ca_file)
-    held, command = _fetch(api, request_id)
+    held, command, preview = _fetch(api, request_id)
     if digest and digest != held.digest:
         raise Refused(
             "The request's digest is not the one you named.",
@@ -82,7 +84,7 @@ def approve(request_id: str, url: str, ca_file: Path | None, reason: str, digest
             code="digest_mismatch",
         )
     if not digest:
-        _show(held, command)
+        _show(held, command, preview)
         _confirm(held, "approve")
     _vote(api, held, approve=True, reason=reason)
 
@@ -101,20 +103,20 @@ def deny(request_id: str, url: str, ca_file: Path | None, reason: str, yes: bool
     api = signed_in(url, ca_file)
     if not reason.strip():
         raise click.BadParameter("is empty", param_hint="--reason")
-    held, command = _fetch(api, request_id)
+    held, command, preview = _fetch(api, request_id)
     if not yes:
-        _show(held, command)
+        _show(held, command, preview)
         _confirm(held, "deny")
     _vote(api, held, approve=False, reason=reason)
 
 
-def _fetch(api: Api, request_id: str) -> tuple[Held, dict[str, Any]]:
-    """The request and its whole command, checked against the digests it claims."""
+def _fetch(api: Api, request_id: str) -> tuple[Held, dict[str, Any], Preview | None]:
+    """The request, its whole command, and what it would do, checked against the digests it claims."""
     held = Held.read(api.get(f"/v1/requests/{quote(request_id, safe='')}"), request_id)
-    return held, read_command(held, whole_command(api, held))
+    return held, read_command(held, whole_command(api, held)), previewed.read(api, held)
 
 
-def _show(held: Held, command: dict[str, Any]) -> None:
+def _show(held: Held, command: dict[str, Any], preview: Preview | None) -> None:
     console = output.console()
     console.print(output.facts(held.facts()))
     text = from_base64(command["text"])
@@ -141,6 +143,8 @@ def _show(held: Held, command: dict[str, Any]) -> None:
         console.print(output.visible(copied.head.decode("utf-8", "backslashreplace")))
         if copied.size > len(copied.head):
             console.print(Text(f"… {copied.size - len(copied.head):,} more bytes, not shown", "dim"))
+    if preview is not None:
+        previewed.show(preview)
     console.print(Text(f"\ndigest {held.digest}", "dim"))
 
 
@@ -161,5 +165,7 @@ def _confirm(held: Held, verb: str) -> None:
 
 def _vote(api: Api, held: Held, *, approve: bool, reason: str) -> None:
     body = {"approve": approve, "reason": reason, "command_digest": held.digest}
+    if shown := str(held.fields.get("preview_digest", "")):
+        body["preview_digest"] = shown
     answer = api.send("POST", f"/v1/requests/{quote(held.id, safe='')}/votes", body)
     click.echo(f"{held.id} is {output.plain(str(answer.get('state', 'decided')))}.")

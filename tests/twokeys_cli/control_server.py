@@ -35,6 +35,7 @@ class Server:
     token: str = "token-of-rob"
     command: bytes = field(default_factory=lambda: canonical(COMMAND.to_json()))
     fields: dict[str, Any] = field(default_factory=dict)
+    preview: bytes = b""
     votes: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
@@ -85,6 +86,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             start = int(query["offset"])
             piece = known.command[start : start + 40]
             self._json(200, {"data": to_base64(piece), "total": len(known.command)})
+        elif path == f"/v1/requests/{REQUEST}/preview":
+            self._json(200, {"data": to_base64(known.preview)})
         elif path == f"/v1/requests/{REQUEST}/votes":
             known.votes.append(json.loads(body or b"{}"))
             self._json(200, {"id": REQUEST, "state": "approved" if known.votes[-1]["approve"] else "denied"})

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from tests.twokeys_cli.control_server import COMMAND, REQUEST, Server, serving
 from twokeys.digest import canonical
 from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError, Unavailable
+from twokeys.preview import Cell, Column, Lock, Preview, Row, preview_digest, to_bytes
 from twokeys_cli.api import SignIn, TokenFile
 from twokeys_cli.audit import audit
 from twokeys_cli.confirm import Terminal
@@ -61,6 +62,54 @@ def test_show_names_types_beside_values(server: Server) -> None:
     assert "$1 text = x" in result.output
     assert "$2 sho<U+202E>p.mood = binary 002a" in result.output
     assert "$3 = NULL" in result.output
+
+
+PREVIEW = Preview(
+    action="UPDATE",
+    target="public.t",
+    rows=7,
+    columns=[Column(name="id", key=True), Column(name="a", assigned=True), Column(name="email", assigned=True)],
+    sample=[
+        Row(
+            before=[Cell(text="1"), Cell(text="old\x1b"), Cell(masked=True)],
+            after=[Cell(text="1"), Cell(null=True), Cell(masked=True)],
+        )
+    ],
+    locks=[Lock(on="t", mode="SHARE", blocks="Every write waits.")],
+    notes=["Counted now."],
+)
+
+
+def give_preview(server: Server, preview: Preview = PREVIEW) -> str:
+    server.preview = to_bytes(preview)
+    digest = preview_digest(server.preview)
+    server.fields["preview_digest"] = digest
+    return digest
+
+
+def test_show_says_what_it_would_do(server: Server) -> None:
+    give_preview(server)
+    result = run(request, "show", REQUEST)
+    assert result.exit_code == 0, (result.output, result.exception)
+    for words in ("public.t", "7", "old<U+001B> -> NULL", "hidden by policy", "lock t SHARE", "Counted now."):
+        assert words in result.output
+    assert "\x1b" not in result.output
+
+
+def test_approving_names_the_preview_that_was_shown(server: Server) -> None:
+    shown = give_preview(server)
+    digest = server.request()["command_digest"]
+    assert run(request, "approve", REQUEST, typed=digest[:4] + "\n").exit_code == 0
+    assert server.votes[0]["preview_digest"] == shown
+
+
+def test_a5_another_preview_than_the_request_names_decides_nothing(server: Server) -> None:
+    give_preview(server)
+    server.preview = to_bytes(Preview(action="UPDATE", rows=1))
+    digest = server.request()["command_digest"]
+    error = failed(run(request, "approve", REQUEST, typed=digest[:4] + "\n"))
+    assert error.code == "preview_mismatch"
+    assert server.votes == []
 
 
 def test_approving_sends_the_digest_that_was_shown(server: Server) -> None:
