@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.classify.cache import SqlClassifier
+from edge_agent.classify.cache import Classifier
 from edge_agent.gate import Gate, Pass
+from edge_agent.mask.owed import Masks
 from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.witnessed import Witnessed
 from twokeys.caller import Caller
@@ -35,8 +36,8 @@ class SessionDoor:
     """Implements `edge_agent.protocols.postgres.door.Door` for one caller at one target."""
 
     def __init__(
-        self, gate: Gate, classifier: SqlClassifier, caller: Caller, target: str, search_path: str, role: str,
-        witnessed: Witnessed | None = None,
+        self, gate: Gate, classifier: Classifier, caller: Caller, target: str, search_path: str, role: str,
+        witnessed: Witnessed | None = None, masks: Masks | None = None,
     ) -> None:  # fmt: skip
         """Open it.
 
@@ -48,12 +49,15 @@ class SessionDoor:
             search_path: The setting of the session's start.
             role: The Edge's own at the server.
             witnessed: Of this target; the session's own when not given.
+            masks: The session's; None: nothing is masked.
         """
         self._gate, self._classifier, self._caller, self._target = gate, classifier, caller, target
         self._role, self._search_path = role, schemas_of(search_path, role)
         self._witnessed = witnessed if witnessed is not None else Witnessed()
         self._known: OrderedDict[tuple[QueryProtocol, bytes], _Known] = OrderedDict()
         self._generation = gate.generation
+        self._masks = masks if masks is not None else Masks(tuple)
+        self._masks.changed = self._known.clear
 
     @property
     def may_write(self) -> bool:
@@ -105,7 +109,7 @@ class SessionDoor:
             return found
         verdict = self._witnessed.judged(text, self._classifier.classify(text, self._search_path))
         decision = self._gate.decide(self._caller, self._target, verdict.classification, protocol.value)
-        judgement = Judgement(verdict, decision)
+        judgement = Judgement(verdict, decision, self._masks.of(verdict, text))
         found = _Known(judgement, facts_of(judgement, text))
         if len(text) <= MAX_REMEMBERED_BYTES:
             self._known[key] = found

@@ -22,6 +22,7 @@ from typing import Final
 
 from twokeys.approval import Approval, check
 from twokeys.caller import Caller
+from twokeys.data_class import DataClass
 from twokeys.decision import Decision, Outcome
 from twokeys.effect import Classification, Effect
 from twokeys.errors import Refused
@@ -96,6 +97,7 @@ class Gate:
         self._world: World | None = None
         self._standing = Standing(writes_denied="No bundle was pulled yet.", reads_denied="No bundle was pulled yet.")
         self._memo: OrderedDict[tuple[object, ...], Decision] = OrderedDict()
+        self._owed: OrderedDict[tuple[Caller, str], tuple[DataClass, ...]] = OrderedDict()
         self.generation = 0
         """Moves whenever an answer may have changed: who remembers Decisions compares it."""
 
@@ -114,7 +116,23 @@ class Gate:
             )
         self._world = world
         self._memo.clear()
+        self._owed.clear()
         self.generation += 1
+
+    def owed(self, caller: Caller, target: str) -> tuple[DataClass, ...]:
+        """The data classes that a caller is shown masked at a target.
+
+        Returns:
+            The same tuple as long as the same policies are in force.
+        """
+        key = (caller, target)
+        found = self._owed.get(key)
+        if found is None:
+            found = () if self._world is None else self._world.policies.owed(caller, target)
+            self._owed[key] = found
+            if len(self._owed) > MAX_MEMOISED_DECISIONS:
+                self._owed.popitem(last=False)
+        return found
 
     def stand(self, standing: Standing) -> None:
         """Take note of how far the Edge may act."""

@@ -44,8 +44,7 @@ class Masks:
     """The masks of one session: which classes its caller may not see, and what is known of their columns.
 
     Args:
-        owed: Says the classes, under the policies in force now. The same tuple while nothing has moved: another one,
-            even an equal one, says that what is known of columns may no longer hold.
+        owed: Says the classes, under the policies in force now: the same tuple as long as they are the same.
         key: The deployment's secret for hashes; empty without one.
     """
 
@@ -84,6 +83,12 @@ class Masks:
         self._columns = NOTHING_KNOWN if asks else Columns(True)
         self.stale = asks
         self.changed()
+
+    def look_again(self) -> bool:
+        """Have the server asked anew; what is known stays until it answers. False: there is nothing to ask about."""
+        self.refresh()
+        self.stale = any(each.columns for each in self.classes)
+        return self.stale
 
     def question(self) -> bytes:
         """What to ask the server."""

@@ -27,12 +27,13 @@ def touches(verdict: SqlVerdict, text: bytes, columns: Columns) -> bool:
         columns: What is classified.
     """
     classification = verdict.classification
-    if not columns.known or not classification.certain or classification.kind in _OPAQUE or verdict.cursors:
+    if not classification.certain or classification.kind in _OPAQUE or verdict.cursors:
         return True
     for access in classification.accesses:
         match access.object.kind:
             case ObjectKind.TABLE:
-                if access.object.name in columns.relations or access.object.name.startswith("pg_toast."):
+                name = access.object.name
+                if not columns.known or name in columns.relations or name.startswith("pg_toast."):
                     return True
             case ObjectKind.FUNCTION:
                 return True

@@ -20,8 +20,10 @@ from edge_agent.classify.cache import SqlClassifier
 from edge_agent.config import LimitsSection
 from edge_agent.door import SessionDoor
 from edge_agent.gate import Gate
+from edge_agent.mask.owed import Masks
 from edge_agent.net.accept import Acceptor, wire_of
 from edge_agent.net.knocks import Knocks
+from edge_agent.net.postgres_catalogue import CatalogueKeeper
 from edge_agent.net.postgres_relay import Cancelling, Relay, Surroundings
 from edge_agent.net.postgres_start import Door, cancel_upstream, fatal, greet, reach
 from edge_agent.net.wire import Wire, WireLost
@@ -103,6 +105,9 @@ class Listener:
         self._acceptor = Acceptor(self.adopt)
         self._knocks = Knocks(parts.limits.max_failed_sign_ins, time.monotonic)
         self._witnessed = Witnessed()
+        self._catalogue = CatalogueKeeper(
+            parts.door, parts.classifier, self._verdicts_moved, lambda: bool(self._sessions)
+        )  # fmt: skip
 
     async def open(self) -> int:
         """Begin to accept; returns the port. Raises Unavailable when the address can't be had."""
@@ -123,16 +128,28 @@ class Listener:
             one.relay.end(reason)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._parts.door.section.connect_seconds)
+        await self._catalogue.close()
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _verdicts_moved(self) -> None:
+        self._witnessed.forget()
+        self._parts.gate.generation += 1
 
     def recheck(self) -> None:
         """End the sessions of callers whom a newer Bundle does not know as they signed in."""
         for one in tuple(self._sessions.values()):
             if self._registered(one.caller) != one.registered:
                 one.relay.end("the caller's registration changed; sign in again")
+            else:
+                one.relay.learn_columns()
+
+    def _tables_moved(self) -> None:
+        """What one session was allowed to do may show classified columns to any other in a new way."""
+        for one in tuple(self._sessions.values()):
+            one.relay.forget_columns()
 
     def _registered(self, caller: str) -> Registration:
         directory = self._parts.directory()
@@ -228,7 +245,8 @@ class Listener:
                 advice=f"Connect to {section.upstream_database}.",
                 code="unknown_database",
             )
-        return await reach(self._parts.door, signed_in)
+        reached, _ = await asyncio.gather(reach(self._parts.door, signed_in), self._catalogue.fresh())
+        return reached
 
     async def _session(
         self, wire: Wire, server: Wire, signed_in: Authenticated, ready: UpstreamReady, registered: Registration
@@ -245,9 +263,10 @@ class Listener:
             server.close()
             return
         records = SessionRecords(parts.journal, key, facts)
+        masks = Masks(lambda: parts.gate.owed(facts.caller, facts.target), section.mask_key.reveal().encode())
         door = SessionDoor(
-            parts.gate, parts.classifier, facts.caller, facts.target, section.search_path, section.upstream_user,
-            self._witnessed,
+            parts.gate, self._catalogue, facts.caller, facts.target, section.search_path, section.upstream_user,
+            self._witnessed, masks,
         )  # fmt: skip
         session = Session(
             door,
@@ -255,11 +274,12 @@ class Listener:
             limits=session_limits(parts.limits),
             wire=parts.door.rules.limits,
             application_name=ready.parameters.get("application_name", ""),
+            masks=masks,
         )
         pid, cancel_key = self._new_key(signed_in.protocol_minor)
         packet = encode.cancel_request(ready.key.pid, ready.key.key)
         around = parts.surroundings(lambda: cancel_upstream(section, parts.door, packet))
-        relay = Relay(facts, session, door, records, around)
+        relay = Relay(facts, session, door, records, around, self._tables_moved)
         try:
             await records.append_durable(RecordType.SESSION_START, {"reason": f"from {wire.peer}"})
             if self._registered(facts.caller.id) != registered:

@@ -59,8 +59,9 @@ class Relay:
     """One session between two signed-in wires."""
 
     def __init__(
-        self, facts: SessionFacts, session: Session, door: SessionDoor, records: SessionRecords, around: Surroundings
-    ) -> None:
+        self, facts: SessionFacts, session: Session, door: SessionDoor, records: SessionRecords, around: Surroundings,
+        tables_moved: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._facts, self._session, self._door, self._records, self._around = facts, session, door, records, around
         self._client: Wire
         self._server: Wire
@@ -69,6 +70,8 @@ class Relay:
         self._over = asyncio.Event()
         self._full: set[Wire] = set()
         self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
+        self._tables_moved = tables_moved
+        self._learning: asyncio.TimerHandle | None = None
         self.reason = ""
         """Why the session ended."""
 
@@ -83,9 +86,12 @@ class Relay:
         self._client, self._server = client, server
         if rest:
             self._from_server(rest)
+        self.learn_columns()
         server.push_to(self._from_server, self._server_gone)
         client.push_to(self._from_client, self._client_gone)
         await self._over.wait()
+        if self._learning is not None:
+            self._learning.cancel()
         for wire in (client, server):
             wire.close()
             # A peer that reads nothing must not keep us: what it did not take by then is dropped.
@@ -93,6 +99,21 @@ class Relay:
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._copies.close()
+
+    def forget_columns(self) -> None:
+        """Tables, views or functions may be others now: what is known of classified columns no longer holds."""
+        self._session.forget_columns()
+        self.learn_columns()
+
+    def learn_columns(self) -> None:
+        """Have the server asked about classified columns, now and at intervals, where any are masked for the caller."""
+        if self._learning is not None:
+            self._learning.cancel()
+            self._learning = None
+        if self._session.learn() and not self._over.is_set():
+            seconds = self._around.section.column_seconds
+            self._learning = asyncio.get_running_loop().call_later(seconds, self.learn_columns)
+            self._settle()
 
     def cancel(self) -> None:
         """A CancelRequest with this session's key came."""
@@ -252,6 +273,8 @@ class Relay:
         try:
             await run(effect, waiting)
         finally:
+            if effect.judgement.verdict.classification.effect >= Effect.DDL:
+                self._tables_moved()
             self._around.holds.give(caller)
             self._copies.forget(effect.ticket)
             self._waiting.pop(effect.ticket, None)

@@ -50,8 +50,11 @@ class Judgement:
 
     def __post_init__(self) -> None:
         refusal = _refusal(self.verdict)
-        if self.masks is not None and self.verdict.is_copy_out and not refusal[1]:
-            refusal = _COPY_OUT
+        if self.masks is not None and not refusal[1]:
+            if self.verdict.is_copy_out:
+                refusal = _COPY_OUT
+            elif not self.masks.columns.known and self.verdict.is_read:
+                refusal = _UNKNOWN
         verdict = self.verdict
         moves = verdict.prepared or verdict.cursors or verdict.resets_session or verdict.closes_cursors
         object.__setattr__(self, "moves_names", bool(moves))
@@ -105,6 +108,10 @@ _COPY_OUT: Final = (
     "42501",
     "COPY TO STDOUT does not tell what its columns are, so that values which are masked for you could not be told "
     "from others. Use SELECT.",
+)
+_UNKNOWN: Final = (
+    "55000",
+    "Which columns are masked for you is not known at this moment, as tables have changed. Send it again.",
 )
 _TWO_PHASE: Final = (
     "0A000",

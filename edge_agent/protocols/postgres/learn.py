@@ -9,6 +9,7 @@ from typing import Final
 from edge_agent.protocols.postgres import server_messages as server
 from edge_agent.protocols.postgres.core import Core, Step, Want
 from edge_agent.protocols.postgres.expect import Answer
+from edge_agent.protocols.postgres.link import IN_TRANSACTION
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Longest answer; with a longer one nothing is known."""
@@ -19,7 +20,10 @@ _HEADER: Final = struct.Struct("!BI").unpack_from
 def learned(core: Core) -> Step:
     """Ask, and note the answer."""
     answer = Answer(most=MAX_ANSWER_BYTES)
-    core.link.send_hidden(core.hidden.question(core.masks.question()), 1, answer)
+    question, count = core.hidden.question(core.masks.question()), 1
+    if core.link.status == IN_TRANSACTION and core.may_be_written:
+        question, count = core.hidden.guard_open + question + core.hidden.guard_close, 4
+    core.link.send_hidden(question, count, answer)
     core.link.sync()
     yield Want.QUIET
     usable = answer.error is None and not answer.dropped

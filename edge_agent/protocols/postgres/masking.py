@@ -53,13 +53,16 @@ class Result:
             case server.ROW_DESCRIPTION:
                 self._plan = self._owed.plan(server.read_row_description(buffer, start, end))
                 return buffer[start:end]
-            case server.NO_DATA:
-                self._plan = None
-                return b""
             case server.DATA_ROW:
                 return self._rows(buffer[start:end])
-            case _:
+            case server.NO_DATA:
+                self._plan = None
+            case _ if kind in b"Hdc":
                 raise Unmaskable("The server sent a result that can't be masked.")
+            case _:
+                # Hidden for another reason: kept back, or answered for by us already.
+                pass
+        return b""
 
     def _rows(self, data: bytes) -> bytes:
         if self._plan is None:

@@ -51,7 +51,7 @@ from edge_agent.protocols.postgres.framing import Splitter
 from edge_agent.protocols.postgres.hidden import Hidden
 from edge_agent.protocols.postgres.learn import learned
 from edge_agent.protocols.postgres.limits import WireLimits
-from edge_agent.protocols.postgres.link import IDLE, Broken, Link
+from edge_agent.protocols.postgres.link import FAILED, Broken, Link
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from edge_agent.protocols.postgres.rewind import Chunk, Doubt, Unit, find, rewind
 from twokeys.errors import InvalidInput, Refused
@@ -172,11 +172,17 @@ class Session:
         """Answer the Command with an error; session and transaction stay usable."""
         return self._order(ticket, denial)
 
-    def learn(self) -> None:
-        """Ask the server about classified columns, as soon as the session is idle; until then anything may be one."""
+    def forget_columns(self) -> None:
+        """What is known of classified columns no longer holds."""
         self._core.masks.forget()
-        if not self.over and not self._core.link.mid_message:
+
+    def learn(self) -> bool:
+        """Ask the server about classified columns, as soon as the session is idle. False: there is nothing to ask."""
+        if not self._core.masks.look_again():
+            return False
+        if not self.over:
             self._guarded(_no_work)
+        return True
 
     # staged data of a COPY
 
@@ -324,7 +330,7 @@ class Session:
                 return
             if link.quiet and not core.unsynced:
                 core.settle()
-                if core.masks.stale and link.status == IDLE and not core.grouped:
+                if core.masks.stale and link.status != FAILED and not core.grouped:
                     core.masks.stale = False
                     self._begin(learned(core))
                     continue

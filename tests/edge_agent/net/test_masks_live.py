@@ -1,0 +1,166 @@
+"""A caller that may not see a data class does not see it, whichever way it asks; through the Edge, at a real server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
+from tests.support.postgres import RealPostgres
+from twokeys.policy import STARTER_TEXT
+
+POLICIES = (
+    STARTER_TEXT
+    + """
+@id("mail") @columns("shop.customers.email shop.leaf.email") @form("partial")
+permit (principal in Group::"support", action == Action::"reveal", resource == DataClass::"pii.email");
+@id("limit") @columns("shop.customers.credit_limit")
+forbid (principal, action == Action::"reveal", resource == DataClass::"money");
+"""
+)
+SETUP = """
+CREATE TABLE IF NOT EXISTS shop.tree (id int, email text, note text GENERATED ALWAYS AS (upper(email)) STORED);
+CREATE TABLE IF NOT EXISTS shop.leaf () INHERITS (shop.tree);
+TRUNCATE shop.tree, shop.leaf;
+INSERT INTO shop.leaf (id, email) VALUES (1, 'customer77@example.com');
+CREATE OR REPLACE VIEW shop.mails AS SELECT id, email AS address, lower(email) AS low, name FROM shop.customers;
+CREATE OR REPLACE VIEW shop.more_mails AS SELECT m.address AS a, n.id FROM shop.mails m JOIN shop.mails n USING (id);
+CREATE OR REPLACE VIEW shop.both AS SELECT name FROM shop.customers UNION ALL SELECT email FROM shop.customers;
+DROP MATERIALIZED VIEW IF EXISTS shop.kept;
+CREATE MATERIALIZED VIEW shop.kept AS SELECT id, email AS e FROM shop.customers;
+CREATE OR REPLACE FUNCTION shop.tell() RETURNS SETOF shop.customers LANGUAGE sql STABLE SECURITY DEFINER AS
+  'SELECT * FROM shop.customers';
+CREATE OR REPLACE FUNCTION shop.say() RETURNS int LANGUAGE plpgsql STABLE AS $$
+  BEGIN RAISE NOTICE 'it is %', (SELECT email FROM shop.customers WHERE id = 1); RETURN 1; END $$;
+CREATE OR REPLACE VIEW shop.teller AS SELECT t.email AS e FROM shop.tell() t;
+CREATE OR REPLACE VIEW shop.sayer AS SELECT shop.say() AS n;
+GRANT SELECT ON ALL TABLES IN SCHEMA shop TO PUBLIC;
+ANALYZE shop.customers;
+"""
+TAIL = b"@example.com"
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
+    any_postgres.admin(SETUP)
+    with edge_in_process(tmp_path_factory.mktemp("edge"), any_postgres, POLICIES) as running:
+        yield running
+
+
+@pytest.fixture
+def caller(edge: InProcessEdge) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(edge.dsn, autocommit=True) as connection:
+        yield connection
+
+
+WAYS = {
+    "plain": "SELECT email FROM shop.customers",
+    "all": "TABLE shop.customers",
+    "alias": "SELECT c.email AS harmless FROM customers c",
+    "sub_select": "SELECT x FROM (SELECT email AS x FROM shop.customers OFFSET 0) q",
+    "cte": "WITH q AS MATERIALIZED (SELECT email FROM shop.customers) SELECT * FROM q",
+    "distinct": "SELECT DISTINCT email FROM shop.customers",
+    "concatenation": "SELECT email || '' FROM shop.customers",
+    "function": "SELECT lower(email) FROM shop.customers",
+    "aggregate": "SELECT max(email) FROM shop.customers",
+    "array": "SELECT array_agg(email) FROM shop.customers",
+    "string_agg": "SELECT string_agg(email, ',') FROM shop.customers",
+    "cast": "SELECT email::varchar(99) FROM shop.customers",
+    "bytea": "SELECT convert_to(email, 'UTF8') FROM shop.customers",
+    "coalesce": "SELECT coalesce(email, name) FROM shop.customers",
+    "union": "SELECT name FROM shop.customers UNION SELECT email FROM shop.customers",
+    "scalar": "SELECT (SELECT email FROM shop.customers WHERE id = 1)",
+    "case": "SELECT CASE WHEN true THEN email END FROM shop.customers",
+    "row_to_json": "SELECT row_to_json(c) FROM shop.customers c",
+    "to_jsonb": "SELECT to_jsonb(customers) FROM shop.customers",
+    "whole_row": "SELECT c FROM shop.customers c",
+    "whole_row_text": "SELECT c::text FROM shop.customers c",
+    "row": "SELECT ROW(c.*) FROM shop.customers c",
+    "values": "SELECT v FROM shop.customers c, LATERAL (VALUES (c.email)) AS t(v)",
+    "unnest": "SELECT u FROM shop.customers c, unnest(ARRAY[c.email]) u",
+    "split": "SELECT regexp_split_to_table(email, '@') || '@example.com' FROM shop.customers",
+    "window": "SELECT first_value(email) OVER () FROM shop.customers",
+    "xml_free_json": "SELECT json_agg(c) FROM shop.customers c",
+    "view": "SELECT address, low FROM shop.mails",
+    "view_of_view": "SELECT a FROM shop.more_mails",
+    "view_union": "SELECT * FROM shop.both",
+    "view_function": "SELECT * FROM shop.teller",
+    "materialized": "SELECT e FROM shop.kept",
+    "inheritance": "SELECT email FROM shop.tree",
+    "generated": "SELECT lower(note) FROM shop.tree",
+    "generated_plain": "SELECT note FROM shop.leaf",
+    "search_path_name": "SELECT email FROM customers",
+    "quoted": 'SELECT "email" FROM "shop"."customers"',
+    "unicode_name": 'SELECT email FROM U&"shop".U&"\\0063ustomers"',
+    "two_statements": "SELECT 1; SELECT email FROM shop.customers",
+    "explain_filter": "EXPLAIN SELECT email FROM shop.customers WHERE email = 'customer1@example.com'",
+    "statistics": "SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats WHERE tablename = 'customers'",
+    "statistics_qualified": "SELECT histogram_bounds FROM pg_catalog.pg_stats",
+    "field_of_row": "SELECT (c).email FROM shop.customers c",
+    "join_using": "SELECT email FROM shop.customers a FULL JOIN shop.customers b USING (email)",
+    "recursive": "WITH RECURSIVE r AS (SELECT 1 n, email e FROM customers UNION ALL SELECT n+1, e FROM r WHERE n<2)"
+    " SELECT e FROM r",
+    "error": "SELECT email::int FROM shop.customers",
+    "error_of_names": "SELECT email::regclass FROM shop.customers",
+    "error_in_a_join": "SELECT 1 FROM shop.customers WHERE email::date > now()",
+    "notice": "SELECT n FROM shop.sayer",
+    "copy": "COPY shop.customers TO STDOUT",
+    "copy_of_a_query": "COPY (SELECT email FROM shop.customers) TO STDOUT (FORMAT csv)",
+}  # fmt: skip
+
+
+_ADDRESS = re.compile(r"customer\d+@|637573746f6d6572", re.IGNORECASE)
+"""An address of the sample, in words or in hexadecimal digits."""
+
+
+def shown(cursor: psycopg.Cursor[tuple[object, ...]]) -> str:
+    """All that the results of a text hold."""
+    found: list[object] = []
+    while True:
+        if cursor.description:
+            found += cursor.fetchall()
+        if not cursor.nextset():
+            return str(found)
+
+
+def ask(caller: psycopg.Connection, how: str, text: str) -> str:
+    """All that the caller gets for a text, errors too."""
+    if how == "cursor":
+        with caller.transaction():
+            caller.execute(f"DECLARE seen CURSOR FOR {text}")
+            return shown(caller.execute("FETCH ALL FROM seen"))
+    if how == "simple":
+        return shown(psycopg.ClientCursor(caller).execute(text))
+    cursor = caller.cursor(binary=how == "binary")
+    return shown(cursor.execute(text)) + shown(cursor.execute(text, prepare=how == "prepared"))
+
+
+@pytest.mark.parametrize("how", ["simple", "extended", "binary", "prepared", "cursor"])
+def test_no_way_of_asking_shows_it(caller: psycopg.Connection, how: str) -> None:
+    said: list[str] = []
+    caller.add_notice_handler(lambda one: said.append(f"{one.message_primary} {one.message_detail} {one.context}"))
+    got: dict[str, str] = {}
+    for way, text in WAYS.items():
+        try:
+            got[way] = ask(caller, how, text)
+        except psycopg.Error as error:
+            got[way] = f"{error} {error.diag.message_detail} {error.diag.context}"
+        assert caller.execute("SELECT 1").fetchone() == (1,), way
+    assert {way: answer for way, answer in got.items() if _ADDRESS.search(answer)} == {}
+    assert not _ADDRESS.search("".join(said))
+    assert "c***@example.com" in got["plain"]
+
+
+def test_what_is_not_classified_is_shown(caller: psycopg.Connection) -> None:
+    row = caller.execute("SELECT id, name, email, credit_limit, ctid FROM shop.customers WHERE id = 3").fetchone()
+    assert row == (3, "Customer 3", "c***@example.com", None, "(0,3)")
+    assert caller.execute("SELECT count(*), 7, 'x', max(id) FROM shop.customers").fetchone() == (40, 7, "x", 40)
+    both = "SELECT o.id, o.status, c.email FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 1"
+    assert caller.execute(both).fetchone() == (1, "paid", "c***@example.com")
+    assert caller.execute("SELECT lower(status) || 'x' FROM orders WHERE id = 1").fetchone() == ("paidx",)
+    assert caller.execute("SELECT id, address, low, name FROM shop.mails WHERE id = 1").fetchone() == (
+        1, "c***@example.com", "***", "Customer 1",
+    )  # fmt: skip
