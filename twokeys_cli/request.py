@@ -12,7 +12,6 @@ from rich.text import Text
 from twokeys.copy_data import CopyData
 from twokeys.digest import from_base64
 from twokeys.errors import Refused
-from twokeys.grant import read_terms
 from twokeys.preview import Preview
 from twokeys_cli import output, previewed
 from twokeys_cli.api import Api, connection, signed_in
