@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
+import msgspec
+
 from edge_agent.gate import Pass
 from edge_agent.hold import CallerGone, Held, Prepared, Result, Shown, Spent
 from edge_agent.preview.compute import Computing
@@ -69,6 +71,10 @@ class Control(Protocol):
 
 class LiveSession(Protocol):
     """What a hold needs of the session it happened in. Waits raise CallerGone."""
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """What its open transaction keeps locked, as of the last `fingerprint`."""
 
     async def fingerprint(self) -> str:
         """Ask the server what the session means now."""
@@ -145,6 +151,9 @@ class Attendant:
         if not inline:
             await self._unless_gone(self.control.upload_command(command))
         request = _open_request(held, digest, fingerprint, command, inline=inline)
+        if locks := self.session.locks:
+            request = msgspec.structs.replace(request, locks=list(locks))
+            self.session.notice(f"twokeys: while it is held, your transaction keeps locks: {', '.join(locks)}")
         status = await self._unless_gone(self.control.open(request))
         if status.id != held.request_id:
             fields: dict[str, Json] = {"outcome": "joined", "reason": f"goes on as {status.id}"}

@@ -51,6 +51,8 @@ class Decision:
         budget: A held write that changes no more rows than are left of it may pass; every object must have one.
         wait: Seconds that a held Command's connection waits; its Request is then a retry grant, which outlives the
             connection. None: the connection waits as long as the Request does, and the Request ends with it.
+        in_transaction: Most seconds that it is held inside an open transaction, whose locks it keeps; None: as long as
+            the Edge is configured to.
     """
 
     outcome: Outcome
@@ -61,6 +63,7 @@ class Decision:
     sensitive: bool = False
     wait: int | None = None
     budget: RowBudget | None = None
+    in_transaction: int | None = None
 
     @property
     def requirement(self) -> str:

@@ -42,6 +42,9 @@ MAX_TYPES = 256
 MAX_STARTS = 1000
 """Most statements of one text whose places travel with a Request; a text with more is refused at the Edge."""
 
+MAX_LOCKS = 50
+"""Most locks of an open transaction that travel with a Request."""
+
 MAX_TYPE_CHARACTERS = 256
 """Longest name of a parameter's type."""
 
@@ -144,6 +147,8 @@ class OpenRequest(Message, frozen=True, kw_only=True):
     bundle: Count
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)]
     in_transaction: bool = False
+    locks: Annotated[list[Short], msgspec.Meta(max_length=MAX_LOCKS)] = []
+    """Relations that the open transaction keeps locked meanwhile, each with the lock's mode."""
     retry: bool = False
 
 

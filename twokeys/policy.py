@@ -10,6 +10,7 @@ would skip it, which for a forbid would fail open. The built-in nevers are part 
 Annotations that policies may carry: `@id` (required, unique), `@advice` (shown to the caller), `@approvals("2")`
 (distinct people a hold needs), `@sensitive("true")` (an allowed read is on disk before it is forwarded), `@wait("5")`
 (a hold answers its caller after so many seconds, and its Request goes on as a retry grant: see `twokeys.request`),
+`@in_transaction("30")` (most seconds of a hold inside an open transaction, which keeps locks),
 `@rows("10") @minutes("60")` (of a permit on `requestWrite`: INSERT, UPDATE, DELETE or MERGE by itself passes without
 asking while its caller has changed at most so many rows at the target in so many minutes, 60 where not said).
 
@@ -44,6 +45,9 @@ MAX_APPROVALS: Final = 9
 
 MAX_WAIT_SECONDS: Final = 86400
 """Longest `@wait`."""
+
+_OPEN: Final = "in_transaction"
+"""Annotation: most seconds of a hold inside an open transaction, `MAX_WAIT_SECONDS` at most."""
 
 MAX_BUDGET_ROWS: Final = 10_000
 """Highest `@rows`."""
@@ -153,6 +157,7 @@ class Policies:
             sensitive=any(decision.sensitive for decision in decisions),
             wait=min((decision.wait for decision in worst if decision.wait is not None), default=None),
             budget=_budget_of(worst, classification),
+            in_transaction=min((one.in_transaction for one in worst if one.in_transaction is not None), default=None),
         )
 
     def _decide_access(self, caller: Caller, target: str, access: Access, context: Mapping[str, Any]) -> Decision:
@@ -234,6 +239,7 @@ class Policies:
             revision=self.revision,
             sensitive=any(item.get("sensitive") == "true" for item in found),
             wait=min((int(item["wait"]) for item in found if "wait" in item), default=None),
+            in_transaction=min((int(item[_OPEN]) for item in found if _OPEN in item), default=None),
         )
 
 
@@ -319,6 +325,8 @@ def _check_annotations(annotations: list[dict[str, str]]) -> None:
             raise _invalid(f"@approvals of {item['id']!r} is no number from 1 to {MAX_APPROVALS}")
         if not _is_number(item.get("wait", "0"), 0, MAX_WAIT_SECONDS):
             raise _invalid(f"@wait of {item['id']!r} is no number from 0 to {MAX_WAIT_SECONDS}")
+        if not _is_number(item.get(_OPEN, "1"), 1, MAX_WAIT_SECONDS):
+            raise _invalid(f"@in_transaction of {item['id']!r} is no number from 1 to {MAX_WAIT_SECONDS}")
         if not _is_number(item.get("rows", "1"), 1, MAX_BUDGET_ROWS):
             raise _invalid(f"@rows of {item['id']!r} is no number from 1 to {MAX_BUDGET_ROWS}")
         lonely = "minutes" in item and "rows" not in item
@@ -326,7 +334,7 @@ def _check_annotations(annotations: list[dict[str, str]]) -> None:
             raise _invalid(f"@minutes of {item['id']!r} is no number from 1 to {MAX_BUDGET_MINUTES} beside a @rows")
         if item.get("sensitive", "true") != "true":
             raise _invalid(f'@sensitive of {item["id"]!r} can only be "true"')
-        known = {"id", "advice", "approvals", "sensitive", "wait", "rows", "minutes"} | CLASS_NOTES
+        known = {"id", "advice", "approvals", "sensitive", "wait", "rows", "minutes", _OPEN} | CLASS_NOTES
         if unknown := sorted(set(item) - known):
             raise _invalid(f"{item['id']!r} has the unknown annotation @{unknown[0]}")
 

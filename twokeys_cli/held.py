@@ -22,7 +22,7 @@ MAX_COMMAND_BYTES: Final = 64 * 1024 * 1024
 
 _SHOWN: Final = (
     "state", "caller", "caller_kind", "sponsor", "client", "target", "database", "kind", "effect", "accesses",
-    "reasons", "policies", "in_transaction", "seconds_left", "approvals", "votes", "reason", "decided_by",
+    "reasons", "policies", "in_transaction", "locks", "seconds_left", "approvals", "votes", "reason", "decided_by",
 )  # fmt: skip
 
 

@@ -48,6 +48,8 @@ class WaitingCommand:
         """
         self._ticket, self._session, self._settle, self._records = ticket, session, settle, records
         self._before = before
+        self.locks: tuple[str, ...] = ()
+        """What its transaction keeps locked, as of the last `fingerprint`."""
         loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[events.Fingerprint | events.Previewed | events.Prepared] | None = None
         self._outcome: asyncio.Future[events.Outcome] = loop.create_future()
@@ -101,6 +103,7 @@ class WaitingCommand:
     async def fingerprint(self) -> str:
         """See LiveSession."""
         found = await self._ask(self._session.fingerprint)
+        self.locks = found.locks if isinstance(found, events.Fingerprint) else ()
         return "" if isinstance(found, events.Previewed) else found.fingerprint
 
     async def ask(self, question: Question) -> Answered:

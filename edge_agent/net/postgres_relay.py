@@ -286,6 +286,8 @@ class Relay:
             if await trial.run(waiting):
                 return
         seconds = section.in_transaction_hold_seconds if effect.in_transaction else section.hold_seconds
+        if effect.in_transaction and (most := effect.judgement.decision.in_transaction) is not None:
+            seconds = min(seconds, most)
         wait = effect.judgement.decision.wait
         if wait is not None:
             wait, seconds = min(wait, seconds), section.hold_seconds

@@ -206,6 +206,7 @@ def test_a_sensitive_read_says_so_and_a_denial_carries_advice() -> None:
         ('@id("a") @minutes("5") permit (principal, action, resource);', "@minutes"),
         ('@id("a") @wait("-1") permit (principal, action, resource);', "@wait"),
         ('@id("a") @wait("86401") permit (principal, action, resource);', "@wait"),
+        ('@id("a") @in_transaction("0") permit (principal, action, resource);', "@in_transaction"),
         ('@id("a") @approvals("²") permit (principal, action, resource);', "@approvals"),
         (f'@id("a") @approvals("{MAX_APPROVALS + 1}") permit (principal, action, resource);', "@approvals"),
         ('@id("a") @sensitive("false") permit (principal, action, resource);', "@sensitive"),

@@ -63,6 +63,7 @@ class RequestView:
         rules: Policies that held it.
         certain: False when not all of it was understood.
         in_transaction: The caller's own transaction is open, and holds its locks meanwhile.
+        locks: Which, as far as they are relations: name and mode.
         opened_at: ISO 8601, UTC.
         deadline: ISO 8601, UTC.
         seconds_left: By the control plane's clock; 0 when it is over.
@@ -94,6 +95,7 @@ class RequestView:
     approvals_needed: int
     votes: tuple[VoteView, ...] = ()
     retry: bool = False
+    locks: tuple[str, ...] = ()
     outcome: str = ""
     finished_at: str = ""
 

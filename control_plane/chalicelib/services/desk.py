@@ -175,6 +175,7 @@ class RequestDesk:
             rules=tuple(Rule(policy, "") for policy in asked.policies),
             certain=opened.certain,
             in_transaction=opened.in_transaction,
+            locks=tuple(opened.locks),
             opened_at=_iso(asked.opened_at),
             deadline=_iso(stored.due_at) if pending else "",
             seconds_left=stored.seconds_left(self._shelves.clock.now()) if pending else 0,

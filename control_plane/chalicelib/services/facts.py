@@ -109,6 +109,7 @@ class RequestFacts:
             "certain": opened.certain,
             "policies": asked.policies,
             "in_transaction": opened.in_transaction,
+            "locks": opened.locks,
             "retry": opened.retry,
             "command_digest": opened.command_digest,
             "fingerprint": opened.fingerprint,

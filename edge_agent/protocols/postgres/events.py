@@ -62,10 +62,14 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """The answer to `fingerprint`: SHA-256 of what the session means, 64 hexadecimal digits."""
+    """The answer to `fingerprint`: SHA-256 of what the session means, 64 hexadecimal digits.
+
+    `locks` are the relations that the caller's own transaction keeps locked meanwhile, and how; see `locks`.
+    """
 
     ticket: int
     fingerprint: str
+    locks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Final
 from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.fingerprint import FINGERPRINT_SQL, XID_SQL
+from edge_agent.protocols.postgres.locks import LOCKS_SQL
 from edge_agent.protocols.postgres.type_names import types_sql
 from twokeys.errors import InvalidInput
 
@@ -90,6 +91,11 @@ class Hidden:
     def fingerprint(self) -> bytes:
         """Ask what the session means. Long and asked for a write alone: built then, not kept for each session."""
         return command(f"{self.guard}q".encode(), FINGERPRINT_SQL)
+
+    @property
+    def fingerprint_and_locks(self) -> bytes:
+        """The same, and what the open transaction keeps locked."""
+        return command(f"{self.guard}q".encode(), FINGERPRINT_SQL + b", " + LOCKS_SQL)
 
     @property
     def xid(self) -> bytes:

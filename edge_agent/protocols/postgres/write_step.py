@@ -46,6 +46,7 @@ from edge_agent.protocols.postgres.events import (
 from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.fingerprint import search_path_of
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
+from edge_agent.protocols.postgres.locks import read_locks
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
 from edge_agent.protocols.postgres.preview_step import answered
@@ -239,6 +240,16 @@ def _ask_fingerprint(core: Core) -> Generator[Want, Order | None, str | None]:
     return None if row is None else _meaning(core, row[0])
 
 
+def _ask_fingerprint_and_locks(core: Core) -> Generator[Want, Order | None, tuple[str, tuple[str, ...]] | None]:
+    """The fingerprint, and what an open transaction of the caller keeps locked while people think (attack W7)."""
+    if core.link.status != IN_TRANSACTION:
+        fingerprint = yield from _ask_fingerprint(core)
+        return None if fingerprint is None else (fingerprint, ())
+    row = yield from _ask_read_only(core, core.hidden.fingerprint_and_locks)
+    meaning = None if row is None else _meaning(core, row[0])
+    return None if row is None or meaning is None else (meaning, read_locks(row[1]))
+
+
 def _meaning(core: Core, answer: str) -> str | None:
     """The fingerprint; None when names no longer mean what the Command was judged by (attack W6)."""
     if core.door.confirm(search_path_of(answer)):
@@ -248,11 +259,8 @@ def _meaning(core: Core, answer: str) -> str | None:
 
 
 def _tell_fingerprint(core: Core, ticket: int) -> Step:
-    fingerprint = yield from _ask_fingerprint(core)
-    if fingerprint is None:
-        core.effects.append(NotPrepared(ticket, *last_error(core)))
-    else:
-        core.effects.append(Fingerprint(ticket, fingerprint))
+    found = yield from _ask_fingerprint_and_locks(core)
+    core.effects.append(NotPrepared(ticket, *last_error(core)) if found is None else Fingerprint(ticket, *found))
 
 
 def _prepare(

@@ -27,6 +27,14 @@ def test_a_reviewer_approves(site: Site, rob: Browser) -> None:
     assert "rob approved it." in rob.get(f"/r/{REQUEST}").text
 
 
+def test_w7_locks_of_an_open_transaction_are_told(site: Site, rob: Browser) -> None:
+    locks = ("shop.orders RowExclusiveLock", "shop.<b> AccessShareLock")
+    site.desk.requests[REQUEST] = request_view(in_transaction=True, locks=locks)
+    page = rob.get(f"/r/{REQUEST}").text
+    assert "<li><code>shop.orders RowExclusiveLock</code></li>" in page
+    assert "shop.&lt;b&gt; AccessShareLock" in page
+
+
 def test_reading_a_command_is_recorded_once_for_each_session(site: Site, rob: Browser) -> None:
     for _ in range(3):
         rob.get(f"/r/{REQUEST}")
