@@ -303,7 +303,7 @@ _APPROVAL_FIELDS: Final = frozenset(
 def _approval(reply: SpendReply) -> Approval:
     fields = reply.approval
     try:
-        if not _APPROVAL_FIELDS <= fields.keys() <= _APPROVAL_FIELDS | {"preview_digest", "most_rows"}:
+        if not _APPROVAL_FIELDS <= fields.keys() <= _APPROVAL_FIELDS | {"preview_digest", "most_rows", "grant"}:
             raise InvalidInput("An approval has other fields than it should.", not_done="It was not used.")
         return Approval(**{**fields, "approvers": tuple(fields["approvers"])})
     except (KeyError, TypeError) as error:

@@ -242,12 +242,11 @@ async def _use_approval(held: Held, ports: HoldPorts, gate: Gate, digest: str) -
         spent = await ports.spend(held, digest, xid)
         permission = _redeem(held, gate, digest, spent)
         approvers: list[Json] = list(spent.approval.approvers)
-        await ports.record(
-            RecordType.FORWARD,
-            {"command_digest": digest, "approvers": approvers, "xid": xid}
-            if xid
-            else {"command_digest": digest, "approvers": approvers},
-        )
+        forward: dict[str, Json] = {"command_digest": digest, "approvers": approvers}
+        for name, value in (("xid", xid), ("reason", _by_grant(spent))):
+            if value:
+                forward[name] = value
+        await ports.record(RecordType.FORWARD, forward)
     except CallerGone as gone:
         await ports.abort()
         return await _unused(held, ports, spent, Withdrawn(str(gone)), str(gone))
@@ -258,6 +257,10 @@ async def _use_approval(held: Held, ports: HoldPorts, gate: Gate, digest: str) -
     result = await ports.forward(permission)
     await _conclude(held, ports, spent, result, xid)
     return result
+
+
+def _by_grant(spent: Spent) -> str:
+    return f"by grant {spent.approval.grant}" if spent.approval.grant else ""
 
 
 def _redeem(held: Held, gate: Gate, digest: str, spent: Spent) -> Pass:

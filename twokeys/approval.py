@@ -32,6 +32,7 @@ class Approval:
         chain_hash: Hash of that head.
         preview_digest: Of the Preview that people were shown (`twokeys.preview`); empty without one.
         most_rows: Rows that it may affect: the Preview's exact count; None where there was none.
+        grant: Id of the session grant that it was drawn on; empty when people decided about the Command itself.
     """
 
     request_id: str
@@ -44,6 +45,7 @@ class Approval:
     chain_hash: str
     preview_digest: str = ""
     most_rows: int | None = None
+    grant: str = ""
 
     def __post_init__(self) -> None:
         if not self.approvers or list(self.approvers) != sorted(set(self.approvers)):
@@ -69,6 +71,8 @@ class Approval:
             payload["preview_digest"] = self.preview_digest
         if self.most_rows is not None:
             payload["most_rows"] = self.most_rows
+        if self.grant:
+            payload["grant"] = self.grant
         return payload
 
 
@@ -78,7 +82,7 @@ def check(approval: Approval, signature: Signature, expected: Approval, keys: Ma
     Args:
         approval: As received.
         signature: As received.
-        expected: What the Edge itself would write; approvers are taken from `approval`.
+        expected: What the Edge itself would write; approvers and grant are taken from `approval`.
         keys: The pinned approval keys.
 
     Raises:
@@ -86,7 +90,8 @@ def check(approval: Approval, signature: Signature, expected: Approval, keys: Ma
     """
     verify(TYPE, KeyRole.APPROVAL, approval.to_json(), signature, keys)
     mine, theirs = dict(expected.to_json()), dict(approval.to_json())
-    mine.pop("approvers"), theirs.pop("approvers")
+    for told in ("approvers", "grant"):
+        mine.pop(told, None), theirs.pop(told, None)
     wrong = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
     if wrong:
         raise Refused(

@@ -68,6 +68,12 @@ class Access:
         return f"{self.effect.word}:{self.object.kind.value}:{self.object.name}"
 
 
+def read_access(text: str) -> Access:
+    """Read `Access.spelled` back. Raises ValueError or KeyError for anything else."""
+    word, kind, name = text.split(":", 2)
+    return Access(ObjectRef(ObjectKind(kind), name), Effect.from_word(word))
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     """The verdict of a classifier about one Command.

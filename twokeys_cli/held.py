@@ -15,6 +15,7 @@ from urllib.parse import quote
 from twokeys.command import PostgresCommand, Setting, command_digest
 from twokeys.digest import canonical, from_base64, sha256
 from twokeys.errors import InvalidInput, Refused, TwokeysError
+from twokeys.grant import read_terms
 from twokeys_cli.api import Api
 
 MAX_COMMAND_BYTES: Final = 64 * 1024 * 1024
@@ -80,6 +81,10 @@ def read_command(held: Held, data: bytes) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(data)
         if canonical(value) != data:
             raise _other()
+        if value.get("kind") == "grant":
+            if read_terms(value).digest != held.digest:
+                raise _other()
+            return value
         command = PostgresCommand.from_json(value)
         if canonical(command.to_json()) != data:
             raise _other()

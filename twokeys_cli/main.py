@@ -27,6 +27,7 @@ COMMANDS = {
     "login": Lazy("twokeys_cli.login", "login", "Sign in at a control plane."),
     "request": Lazy("twokeys_cli.request", "request", "List, show, approve or deny what is held."),
     "run": Lazy("twokeys_cli.run", "run", "Run a file of SQL through an Edge, asked about once."),
+    "grant": Lazy("twokeys_cli.grant", "grant", "Ask for leave to write for some minutes, and end it."),
     "policy": Lazy("twokeys_cli.policy", "policy", "Show the policy, propose a change, approve one."),
     "credential": Lazy("twokeys_cli.credential", "credential", "Mint a caller's credential for a target."),
     "people": Lazy("twokeys_cli.people", "people", "Say who there is; let somebody new sign in."),

@@ -12,6 +12,7 @@ from rich.text import Text
 from twokeys.copy_data import CopyData
 from twokeys.digest import from_base64
 from twokeys.errors import Refused
+from twokeys.grant import read_terms
 from twokeys.preview import Preview
 from twokeys_cli import output, previewed
 from twokeys_cli.api import Api, connection, signed_in
@@ -118,6 +119,11 @@ def _fetch(api: Api, request_id: str) -> tuple[Held, dict[str, Any], Preview | N
 def _show(held: Held, command: dict[str, Any], preview: Preview | None) -> None:
     console = output.console()
     console.print(output.facts(held.facts()))
+    if command["kind"] == "grant":
+        console.print(Text("\nsession grant", "bold"))
+        console.print(output.visible(read_terms(command).told))
+        console.print(Text(f"\ndigest {held.digest}", "dim"))
+        return
     text = from_base64(command["text"])
     console.print(Text("\nstatement, exactly as it will run", "bold"))
     console.print(output.visible(text.decode("utf-8", "backslashreplace")))

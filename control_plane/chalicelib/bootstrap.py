@@ -33,7 +33,7 @@ from .ports.wake_access import WakeAccess
 from .ports.waker import Waker
 from .ports.workflow import Workflow
 from .ports.wrapping import Wrapping
-from .routes import audit, discovery, edge_list, edges, health, issuers, people, policies, requests, wake_access
+from .routes import audit, discovery, edge_list, edges, grants, health, issuers, people, policies, requests, wake_access
 from .services.alarms import Alarms
 from .services.bodies import Bodies
 from .services.bundles import Bundles
@@ -44,6 +44,8 @@ from .services.eligibility import Eligibility
 from .services.enrolment import Enrolment
 from .services.erasing import Erasing
 from .services.facts import RequestFacts
+from .services.grants import Drawing, Grants
+from .services.grants import Ports as GrantPorts
 from .services.issuers import Issuers
 from .services.limits import Limits
 from .services.own_segments import OwnSegments
@@ -86,6 +88,7 @@ class Services:
 
     ports: Ports
     requests: EdgeRequests
+    grants: Grants
     decisions: Decisions
     spends: Spends
     results: Results
@@ -111,10 +114,13 @@ def services(ports: Ports, limits: Limits, opened: Callable[[Stored], object]) -
     alarms = Alarms(ports.records, ports.clock)
     eligibility = Eligibility(ports.people, policy, ports.clock, limits)
     for_opening = RequestPorts(ports.requests, ports.blobs, ports.people, ports.workflow, ports.clock)
+    for_grants = GrantPorts(ports.requests, ports.blobs, ports.people, ports.edges, ports.workflow)
+    drawing = Drawing(ports.requests, ports.people, policy, eligibility, limits)
     seals = Seals(ports.recordings, ports.edges, ports.signer, ports.clock, alarms)
     return Services(
         ports=ports,
-        requests=EdgeRequests(for_opening, policy, eligibility, limits, opened),
+        requests=EdgeRequests(for_opening, policy, eligibility, limits, opened, drawing.draw),
+        grants=Grants(for_grants, policy, eligibility, limits, opened),
         decisions=Decisions(ports.requests, ports.workflow, ports.waker, eligibility, limits, alarms),
         spends=Spends(ports.requests, ports.signer, ports.workflow, limits),
         results=Results(ports.requests, ports.workflow, eligibility, ports.clock),
@@ -153,6 +159,7 @@ def assemble(wired: Services, issuer: OidcClient, pages: Sequence[Blueprint], *,
         wake_access.blueprint(auth, ports.wake_access, ports.clock),
         requests.edge_blueprint(auth, wired.requests, wired.spends, wired.results),
         requests.people_blueprint(who, wired.facts, wired.decisions, wired.results),
+        grants.blueprint(who, wired.grants),
         policies.blueprint(who, wired.policies),
         people.blueprint(who, wired.registry, wired.credentials),
         issuers.blueprint(who, wired.issuers),

@@ -17,6 +17,7 @@ from typing import Any, Final
 from twokeys.copy_data import CopyData, CopyFormat
 from twokeys.digest import from_base64
 from twokeys.errors import InvalidInput
+from twokeys.grant import read_terms
 
 from .lexer import MAX_COLOURED_CHARACTERS, Token, tokens
 from .values import ShownValue, show
@@ -138,6 +139,8 @@ def lay_out(blob: bytes, types: tuple[str, ...] = (), starts: tuple[int, ...] = 
         )
     try:
         command = json.loads(blob)
+        if command["kind"] == "grant":
+            return _grant(command)
         text = from_base64(command["text"])
         values = _values(command)
         copied = CopyData.from_json(command["copy"]) if "copy" in command else None
@@ -154,6 +157,13 @@ def lay_out(blob: bytes, types: tuple[str, ...] = (), starts: tuple[int, ...] = 
     if copied is not None:
         rows.extend(_copy_rows(copied))
     return Document(tuple(_parts(rows)), tuple(hints), lines, len(values))
+
+
+def _grant(command: Mapping[str, Any]) -> Document:
+    """A session grant: its terms in words, all of them."""
+    told = read_terms(command).told
+    rows = list(_rows([list(_spans(Token.PLAIN.value, line)) for line in told.split("\n")]))
+    return Document(tuple(_parts(rows)), (), rows[-1].number, 0)
 
 
 def _values(command: Mapping[str, Any]) -> list[tuple[int, int, bytes | None]]:

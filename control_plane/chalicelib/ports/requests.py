@@ -10,9 +10,10 @@ from typing import Annotated, Final, Protocol
 import msgspec
 
 from twokeys.effect import Effect
+from twokeys.errors import Conflict
 from twokeys.messages import OpenItem, OpenRequest
 from twokeys.record import same_hash
-from twokeys.request import Event, State
+from twokeys.request import Event, State, transition
 
 from .records import Note
 
@@ -40,6 +41,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         approvals: Distinct approvals needed.
         excluded: Subjects that can't vote: caller, sponsor, their linked accounts, recent editors; sorted.
         opened_at: Milliseconds since the epoch, the store's clock.
+        is_grant: It is a session grant (`twokeys.grant`), not a Command: `opened.statements` may be drawn on it.
+        grant_seconds: For how long its approval can be drawn on.
     """
 
     opened: OpenRequest
@@ -51,6 +54,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     approvals: Annotated[int, msgspec.Meta(ge=1)]
     excluded: list[str]
     opened_at: int
+    is_grant: bool = False
+    grant_seconds: int = 0
 
     @property
     def id(self) -> str:
@@ -83,12 +88,17 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended: in words, and for a spent one what the server said."""
+    """How it ended: in words, and for a spent one what the server said.
+
+    `drawn` counts the Commands drawn on a session grant; `grant` names the one that a Command was drawn on.
+    """
 
     reason: str = ""
     rows: int | None = None
     sqlstate: str = ""
     settled_by: str = ""
+    drawn: int = 0
+    grant: str = ""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +127,32 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         return max(0, -(-(self.due_at - now) // 1000)) if self.due_at else 0
 
 
+def drawn(request: Stored, grant: Stored, draw: Draw, now: int) -> tuple[list[CastVote], Outcome]:
+    """The votes that a Request gets by a draw, and the grant's new count.
+
+    Raises:
+        Conflict: when the draw is not legal, as `Requests.draw` says.
+    """
+    transition(request.state, Event.APPROVE)
+    mine, theirs = request.asked, grant.asked
+    same = (mine.edge_id, mine.opened.caller, mine.opened.target) == (
+        theirs.edge_id, theirs.opened.caller, theirs.opened.target,
+    )  # fmt: skip
+    stands = theirs.is_grant and not mine.is_grant and grant.state is State.APPROVED and now < grant.due_at
+    if not (same and stands and now < request.due_at and grant.outcome.drawn < theirs.opened.statements):
+        raise Conflict("The grant does not stand, or nothing is left of it.", not_done="Nothing was drawn on it.",
+                       code="grant_over")  # fmt: skip
+    votes = [
+        CastVote(person_id=vote.person_id, approve=True, reason=f"by grant {theirs.id}", at=now)
+        for vote in grant.votes
+        if vote.approve and vote.person_id in draw.person_revisions and vote.person_id not in mine.excluded
+    ]
+    if len(votes) < mine.approvals or len(votes) != len(draw.person_revisions):
+        raise Conflict("Too few of those who approved the grant may approve this.", not_done="Nothing was drawn on it.",
+                       code="grant_over")  # fmt: skip
+    return votes, msgspec.structs.replace(grant.outcome, drawn=grant.outcome.drawn + 1)
+
+
 def answers_again(stored: Stored, asked: Asked, now: int) -> bool:
     """Whether this Request answers a retry grant that is asked for anew: it waits, can be spent, or was just denied.
 
@@ -126,7 +162,7 @@ def answers_again(stored: Stored, asked: Asked, now: int) -> bool:
         now: Milliseconds since the epoch, the store's clock.
     """
     before = stored.asked
-    if not (asked.opened.retry and before.opened.retry and before.edge_id == asked.edge_id):
+    if asked.is_grant or not (asked.opened.retry and before.opened.retry and before.edge_id == asked.edge_id):
         return False
     same = same_hash(before.opened.command_digest, asked.opened.command_digest)
     if not same or before.requirement != asked.requirement:
@@ -160,6 +196,24 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     policy_revision: int
     lapse_milliseconds: int
     preview_digest: str = ""
+
+
+class Draw(msgspec.Struct, frozen=True, kw_only=True):
+    """A Command that draws on a session grant, with what must still be true in the transaction that counts it.
+
+    Args:
+        request_id: The Command's Request, pending.
+        grant_id: The grant's.
+        person_revisions: Of those who approved the grant and may approve this Command, as they were judged.
+        policy_revision: Of the policy, as it was judged.
+        lapse_milliseconds: How long the approval can be spent.
+    """
+
+    request_id: str
+    grant_id: str
+    person_revisions: dict[str, int]
+    policy_revision: int
+    lapse_milliseconds: int
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +256,20 @@ class Requests(Protocol):
         Raises:
             Conflict: when it is over, or a revision moved: look again.
             Refused: for an excluded voter or another digest.
+        """
+
+    def grants(self, edge_id: str, caller: str) -> list[Stored]:
+        """Session grants of this caller at this Edge that can be drawn on now, oldest first."""
+
+    def draw(self, draw: Draw, note: Note) -> Stored:
+        """pending → approved by drawing on a session grant, in one transaction; the grant has one statement less.
+
+        Checked: the Request pending and unexpired; the grant approved and unexpired, of the same Edge, caller and
+        target, with a statement left; those who approve it among its voters, and as many as the Request needs; the
+        revisions of all of them and of the policy are those judged under.
+
+        Raises:
+            Conflict: otherwise.
         """
 
     def spend(self, spend: Spend, note: Note) -> Stored:

@@ -9,7 +9,7 @@ import json
 
 from twokeys.command import PostgresCommand, Setting, command_digest
 from twokeys.digest import canonical, from_base64, sha256
-from twokeys.effect import Access, Effect, ObjectKind, ObjectRef
+from twokeys.effect import Access, read_access
 from twokeys.errors import InvalidInput, TwokeysError
 from twokeys.messages import MAX_TYPES, OpenRequest
 from twokeys.preview import preview_digest, read_preview, stored_bytes
@@ -68,8 +68,7 @@ def checked_preview(message: OpenRequest) -> bytes:
 def read_accesses(texts: list[str]) -> tuple[Access, ...]:
     """Read accesses of the form ``effect:kind:name``, sorted and distinct. Raises InvalidInput."""
     try:
-        parts = [text.split(":", 2) for text in texts]
-        found = {Access(ObjectRef(ObjectKind(kind), name), Effect.from_word(word)) for word, kind, name in parts}
+        found = {read_access(text) for text in texts}
     except (ValueError, KeyError) as error:
         raise InvalidInput("An access is not of the form effect:kind:name.", not_done="The request was not opened.",
                            code="malformed_access") from error  # fmt: skip

@@ -87,7 +87,7 @@ class Decisions:
             preview_digest=verdict.preview_digest,
             person_revision=judgement.person_revision,
             policy_revision=judgement.policy_revision,
-            lapse_milliseconds=self._limits.lapse_of(stored.asked.opened.retry) * 1000,
+            lapse_milliseconds=(stored.asked.grant_seconds or self._limits.lapse_of(stored.asked.opened.retry)) * 1000,
         )
         record = about(RecordType.DECISION, stored.asked, person=person.person.id, reason=reason)
         decided = self._requests.decide(ballot, record)

@@ -181,7 +181,7 @@ class RequestDesk:
             seconds_left=stored.seconds_left(self._shelves.clock.now()) if pending else 0,
             approvals_needed=asked.approvals,
             votes=tuple(VoteView(one.person_id, one.approve, one.reason, _iso(one.at)) for one in stored.votes),
-            retry=opened.retry,
+            retry=opened.retry and not asked.is_grant,
             outcome=outcome(_facts(stored)),
             finished_at=_iso(stored.moved_at) if stored.state in FINAL else "",
         )

@@ -60,10 +60,20 @@ class EdgeRequests:
         eligibility: Eligibility,
         limits: Limits,
         opened: Callable[[Stored], object],
+        draw: Callable[[Stored, Caller], Stored] = lambda stored, caller: stored,
     ) -> None:
-        """Wire it; `opened` is told of each new Request, and must not raise or wait."""
+        """Wire it.
+
+        Args:
+            ports: What opening needs.
+            policy: In force.
+            eligibility: Who may decide.
+            limits: Of the deployment.
+            opened: Told of each new Request that waits for people; must not raise or wait.
+            draw: Approves a new Request by a session grant, if one covers it.
+        """
         self._ports, self._policy, self._eligibility, self._limits = ports, policy, eligibility, limits
-        self._opened = opened
+        self._opened, self._draw = opened, draw
 
     def open(self, edge: Edge, message: OpenRequest) -> RequestStatus:
         """Open a Request; the same again gets the same answer, and a retry grant may join an earlier one.
@@ -100,8 +110,10 @@ class EdgeRequests:
         record = about(RecordType.OPEN, asked, outcome=State.PENDING.value)
         stored, new = self._ports.requests.open(asked, hold, self._limits.max_unfinished_per_edge, record)
         if new:
+            stored = self._draw(stored, caller)
             self._ports.workflow.start(message.id, stored.due_at)
-            self._opened(stored)
+            if stored.state is State.PENDING:
+                self._opened(stored)
         return self._status(stored)
 
     def look(self, edge: Edge, request_id: str) -> RequestStatus:

@@ -45,7 +45,7 @@ class Spends:
             Conflict: when it is not approved, has lapsed, was spent with another nonce, or is of another Command.
         """
         stored = self._requests.find(request_id)
-        if stored is None or stored.asked.edge_id != edge.edge_id:
+        if stored is None or stored.asked.edge_id != edge.edge_id or stored.asked.is_grant:
             raise not_found()
         spending = Spending(nonce=message.nonce, xid=message.xid, chain_sequence=head.sequence, chain_hash=head.hash)
         approvers = sorted({vote.person_id for vote in stored.votes if vote.approve})
@@ -82,6 +82,7 @@ class Spends:
             chain_hash=kept.chain_hash,
             preview_digest=asked.opened.preview_digest,
             most_rows=asked.opened.most_rows,
+            grant=spent.outcome.grant,
         )
         signature = self._signer.sign(TYPE, approval.to_json(), KeyRole.APPROVAL)
         return SpendReply(

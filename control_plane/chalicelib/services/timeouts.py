@@ -37,10 +37,11 @@ class Timeouts:
         if stored is None or stored.state not in ENDS:
             return
         event, kind, reason = ENDS[stored.state]
+        if stored.asked.is_grant and event is Event.LAPSE:
+            reason = "The grant's time is over."
+        ended = Outcome(reason=reason, drawn=stored.outcome.drawn)
         try:
-            self._requests.end(
-                request_id, event, Outcome(reason=reason), about(kind, stored.asked, reason=reason), when_due=True
-            )
+            self._requests.end(request_id, event, ended, about(kind, stored.asked, reason=reason), when_due=True)
         except Conflict:
             # It moved meanwhile, or the reminder came early: whatever it waits for now is reminded of in its turn.
             moved = self._requests.find(request_id)

@@ -11,7 +11,9 @@ from tests.control_plane.pages.samples import blob
 from twokeys.command import PostgresCommand, QueryProtocol
 from twokeys.copy_data import MAX_HEAD_BYTES, CopyData, CopyFormat
 from twokeys.digest import canonical
+from twokeys.effect import read_access
 from twokeys.errors import InvalidInput
+from twokeys.grant import GrantTerms
 
 
 def shown(document: Document) -> str:
@@ -116,3 +118,14 @@ def test_several_statements_are_numbered_and_nothing_is_taken_away() -> None:
     assert said == [
         "Statements 1 to 2 of 3", "UPDATE t SET a = 'é'; UPDATE u SET b = 1;", "Statement 3 of 3", "DELETE FROM v",
     ]  # fmt: skip
+
+
+def test_a_grant_is_shown_in_words_from_the_terms_that_are_digested() -> None:
+    access = read_access("write:table:shop.orders")
+    terms = GrantTerms("agent-7", "db", "edge-1", 15, 50, (access,), "replay\u202e the import")
+    document = lay_out(canonical(terms.to_json()))
+    said = ["".join(span.text for span in row.spans) for row in document.parts[0].rows]
+    assert said[0].startswith("agent-7 may run at most 50 statements in db") and "write  shop.orders" in said
+    assert any("U+202E" in line for line in said)
+    with pytest.raises(InvalidInput):
+        lay_out(canonical({**terms.to_json(), "minutes": 9999}))

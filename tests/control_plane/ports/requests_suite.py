@@ -7,7 +7,7 @@ import threading
 import msgspec
 import pytest
 
-from control_plane.chalicelib.ports.requests import DENIAL_STANDS_MILLISECONDS, Asked, Outcome
+from control_plane.chalicelib.ports.requests import DENIAL_STANDS_MILLISECONDS, Asked, Draw, Outcome, Stored
 from tests.control_plane.ports.backend import (
     NOTE,
     Backend,
@@ -28,6 +28,26 @@ def retry() -> Asked:
     """A retry grant's Asked, under a fresh id."""
     what = asked()
     return msgspec.structs.replace(what, opened=msgspec.structs.replace(what.opened, retry=True))
+
+
+def grant_of(what: Asked, statements: int) -> Asked:
+    """A session grant's Asked."""
+    inner = msgspec.structs.replace(what.opened, retry=True, statements=statements, command_digest="9" * 64)
+    return msgspec.structs.replace(what, opened=inner, is_grant=True, grant_seconds=60)
+
+
+def approved_grant(backend: Backend, statements: int = 1) -> Stored:
+    """A session grant that rob approved."""
+    pending = opened(backend, grant_of(asked(), statements))
+    return backend.ports.requests.decide(ballot(pending.asked.id, command_digest="9" * 64), NOTE)
+
+
+def drawing(request: Stored, grant: Stored) -> Draw:
+    """A draw that would count."""
+    return Draw(
+        request_id=request.asked.id, grant_id=grant.asked.id, person_revisions={"rob": 1}, policy_revision=1,
+        lapse_milliseconds=60_000,
+    )  # fmt: skip
 
 
 ENDS = sorted(set(Event) - {Event.APPROVE, Event.DENY, Event.SPEND})
@@ -222,6 +242,87 @@ class RequestsSuite:
         backend.clock.pass_seconds(DENIAL_STANDS_MILLISECONDS // 1000)
         assert requests.open(retry(), 60_000, 10, NOTE)[1]
         assert first.asked.id != second.asked.id
+
+    def test_a_grant_is_drawn_on_as_often_as_it_says_and_no_more(self, backend: Backend) -> None:
+        requests = backend.ports.requests
+        grant = approved_grant(backend, statements=2)
+        assert requests.grants("edge-1", "agent-7") == [grant]
+        for _ in range(2):
+            before = opened(backend)
+            after = requests.draw(drawing(before, grant), NOTE)
+            assert (after.state, [vote.person_id for vote in after.votes]) == (State.APPROVED, ["rob"])
+            assert (after.outcome.grant, after.due_at) == (grant.asked.id, backend.clock.now() + 60_000)
+            assert records(backend)[-1]["outcome"] == "approved"
+        third = opened(backend)
+        with pytest.raises(Conflict):
+            requests.draw(drawing(third, grant), NOTE)
+        assert requests.find(third.asked.id) == third
+        found = requests.find(grant.asked.id)
+        assert found is not None and (found.state, found.outcome.drawn) == (State.APPROVED, 2)
+
+    @pytest.mark.parametrize("change", [
+        {"caller": "ci-deploy"}, {"target": "other"}, {"edge_id": "edge-2"}, {"excluded": ["rob"]}, {"approvals": 2},
+    ])  # fmt: skip
+    def test_a6_a_grant_covers_nothing_of_others(self, backend: Backend, change: dict[str, object]) -> None:
+        grant = approved_grant(backend)
+        what = asked()
+        inner = {name: value for name, value in change.items() if name in ("caller", "target")}
+        outer = {name: value for name, value in change.items() if name not in inner}
+        what = msgspec.structs.replace(what, opened=msgspec.structs.replace(what.opened, **inner), **outer)
+        before = opened(backend, what)
+        with pytest.raises(Conflict):
+            backend.ports.requests.draw(drawing(before, grant), NOTE)
+        assert backend.ports.requests.find(before.asked.id) == before
+
+    @pytest.mark.parametrize("change", [
+        {"person_revisions": {"rob": 2}}, {"person_revisions": {"ann": 1}}, {"person_revisions": {}},
+        {"policy_revision": 2},
+    ])  # fmt: skip
+    def test_a6_a_draw_is_checked_in_the_write_itself(self, backend: Backend, change: dict[str, object]) -> None:
+        grant, before = approved_grant(backend), opened(backend)
+        with pytest.raises(Conflict):
+            backend.ports.requests.draw(msgspec.structs.replace(drawing(before, grant), **change), NOTE)
+        assert backend.ports.requests.find(grant.asked.id) == grant
+
+    def test_a_grant_ends_with_its_time_or_its_revocation(self, backend: Backend) -> None:
+        requests = backend.ports.requests
+        first, before = approved_grant(backend), opened(backend)
+        requests.end(first.asked.id, Event.WITHDRAW, Outcome(), NOTE)
+        second = approved_grant(backend)
+        backend.clock.pass_seconds(60)
+        assert requests.grants("edge-1", "agent-7") == []
+        later = opened(backend)
+        for grant, request in ((first, before), (second, later)):
+            with pytest.raises(Conflict):
+                requests.draw(drawing(request, grant), NOTE)
+
+    def test_a_command_is_no_grant_and_a_grant_no_command(self, backend: Backend) -> None:
+        plain, grant = approved(backend), approved_grant(backend)
+        with pytest.raises(Conflict):
+            backend.ports.requests.draw(drawing(opened(backend), plain), NOTE)
+        pending = opened(backend, grant_of(asked(), 1))
+        with pytest.raises(Conflict):
+            backend.ports.requests.draw(drawing(pending, grant), NOTE)
+
+    def test_of_many_at_once_the_last_statement_is_drawn_by_one(self, backend: Backend) -> None:
+        grant = approved_grant(backend)
+        waiting = [opened(backend) for _ in range(4)]
+        start, won = threading.Barrier(4), list[str]()
+
+        def go(request: Stored) -> None:
+            start.wait()
+            try:
+                backend.ports.requests.draw(drawing(request, grant), NOTE)
+            except Conflict:
+                return
+            won.append(request.asked.id)
+
+        threads = [threading.Thread(target=go, args=(request,)) for request in waiting]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
 
     def test_of_many_at_once_one_spends(self, backend: Backend) -> None:
         stored = approved(backend)

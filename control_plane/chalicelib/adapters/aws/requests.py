@@ -2,6 +2,7 @@
 
     REQ#<id> / REQ                          the Request; `moves` counts its changes and is each one's condition
     EDGE#<edge> / OPEN#<opened_at>#<id>     there while it is unfinished          EDGE#<edge> / COUNT     how many
+    EDGE#<edge> / GRANT#<caller>#<id>       a session grant of this caller; it may be over
     EDGE#<edge> / RETRY#<digest>            the newest retry grant of a Command; it may be over
 
 Each change is read, judged and written on the condition that what was read still stands; when it does not, all of it
@@ -31,11 +32,13 @@ from ...ports.requests import (
     Asked,
     Ballot,
     CastVote,
+    Draw,
     Outcome,
     Spend,
     Spending,
     Stored,
     answers_again,
+    drawn,
 )
 from .people import judged_anew, person_key
 from .records import outbox
@@ -92,6 +95,8 @@ class DynamoRequests:
             opened = msgspec.structs.replace(asked, opened_at=now)
             stored = Stored(asked=opened, state=State.PENDING, due_at=now + hold_milliseconds, moved_at=now)
             newest = [_pointing(asked, pointer, now)] if asked.opened.retry else []
+            if asked.is_grant:
+                newest.append(_granting(asked, now))
             self._table.write(*_opening(stored, most_unfinished), *newest, outbox(note, now))
             return stored, True
 
@@ -109,7 +114,7 @@ class DynamoRequests:
             if mine is not None and mine.approve == ballot.approve:
                 return stored
             _check_ballot(stored, ballot, now)
-            self._check_revisions(ballot)
+            self._check_revisions(ballot.person_id, ballot.person_revision, ballot.policy_revision)
             if mine is not None:
                 raise Conflict("You have voted on this request already.", not_done="Nothing was changed.",
                                code="voted_already")  # fmt: skip
@@ -120,6 +125,39 @@ class DynamoRequests:
                 Check(person_key(ballot.person_id), "revision = :seen", {":seen": ballot.person_revision}),
                 Check(_POLICY, "revision = :seen", {":seen": ballot.policy_revision}),
                 outbox({**note, "outcome": word}, now),
+            )
+            return after
+
+        return judged_anew(attempt)
+
+    def grants(self, edge_id: str, caller: str) -> list[Stored]:
+        now, found = self._clock.now(), list[Stored]()
+        asked = self._table.query(f"EDGE#{edge_id}", f"GRANT#{caller}#") if _can_be_asked(edge_id + caller) else ()
+        for item in asked:
+            stored = self.find(item["request"])
+            if stored is not None and stored.state is State.APPROVED and now < stored.due_at:
+                found.append(stored)
+        return found
+
+    def draw(self, draw: Draw, note: Note) -> Stored:
+        def attempt() -> Stored:
+            now, seen, grant = self._clock.now(), self._existing(draw.request_id), self._existing(draw.grant_id)
+            votes, counted = drawn(seen.stored, grant.stored, draw, now)
+            after = msgspec.structs.replace(
+                _moved(seen.stored, Event.APPROVE, now), votes=votes, due_at=now + draw.lapse_milliseconds,
+                outcome=Outcome(grant=draw.grant_id),
+            )  # fmt: skip
+            for person_id, revision in draw.person_revisions.items():
+                self._check_revisions(person_id, revision, draw.policy_revision)
+            self._table.write(
+                *_change(seen, _fitting(after)),
+                *_change(grant, msgspec.structs.replace(grant.stored, outcome=counted)),
+                *(
+                    Check(person_key(person_id), "revision = :seen", {":seen": revision})
+                    for person_id, revision in draw.person_revisions.items()
+                ),
+                Check(_POLICY, "revision = :seen", {":seen": draw.policy_revision}),
+                outbox({**note, "outcome": after.state.value}, now),
             )
             return after
 
@@ -223,11 +261,11 @@ class DynamoRequests:
             raise InvalidInput("There is no such request.", not_done="Nothing was changed.", code="not_found")
         return seen
 
-    def _check_revisions(self, ballot: Ballot) -> None:
+    def _check_revisions(self, person_id: str, person_revision: int, policy_revision: int) -> None:
         """The transaction checks both again: this is for the words of the refusal."""
-        person, policy = self._table.get(person_key(ballot.person_id)), self._table.get(_POLICY)
+        person, policy = self._table.get(person_key(person_id)), self._table.get(_POLICY)
         seen = (person["revision"] if person else None, policy["revision"] if policy else None)
-        if seen != (ballot.person_revision, ballot.policy_revision):
+        if seen != (person_revision, policy_revision):
             raise Conflict("People or policy changed while you decided.", not_done="Nothing was decided.",
                            advice="Open the request again.", code="revision_moved")  # fmt: skip
 
@@ -287,6 +325,14 @@ def _opening(stored: Stored, most_unfinished: int) -> list[Action]:
             {":one": 1, ":most": most_unfinished},
         ),
     ]  # fmt: skip
+
+
+def _granting(asked: Asked, now: int) -> Put:
+    """Find it by its caller for as long as it could be drawn on."""
+    return Put({
+        "pk": f"EDGE#{asked.edge_id}", "sk": f"GRANT#{asked.opened.caller}#{asked.id}", "request": asked.id,
+        TTL: now // 1000 + POINTER_KEPT_SECONDS,
+    })  # fmt: skip
 
 
 def _pointing(asked: Asked, before: Item | None, now: int) -> Put:

@@ -20,11 +20,13 @@ from ...ports.requests import (
     Asked,
     Ballot,
     CastVote,
+    Draw,
     Outcome,
     Spend,
     Spending,
     Stored,
     answers_again,
+    drawn,
 )
 from .database import Database
 from .records import append
@@ -99,6 +101,36 @@ class SqliteRequests:
                 _move(connection, stored, event, now, due_at, outcome=outcome)
             append(connection, {**note, "outcome": word}, now)
             return _existing(connection, ballot.request_id)
+
+    def grants(self, edge_id: str, caller: str) -> list[Stored]:
+        connection = self._database.read()
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM requests WHERE edge_id = ? AND state IN {_UNFINISHED}"  # noqa: S608
+            " AND state = 'approved' AND due_at > ? ORDER BY opened_at",
+            (edge_id, self._clock.now()),
+        ).fetchall()
+        found = [_stored(connection, row) for row in rows]
+        return [one for one in found if one.asked.is_grant and one.asked.opened.caller == caller]
+
+    def draw(self, draw: Draw, note: Note) -> Stored:
+        with self._database.write() as connection:
+            now = self._clock.now()
+            stored, grant = _existing(connection, draw.request_id), _existing(connection, draw.grant_id)
+            votes, counted = drawn(stored, grant, draw, now)
+            for person_id, revision in draw.person_revisions.items():
+                _check_revisions(connection, person_id, revision, draw.policy_revision)
+            connection.executemany(
+                "INSERT INTO votes VALUES (?, ?, 1, ?, ?)",
+                [(draw.request_id, vote.person_id, vote.reason, now) for vote in votes],
+            )
+            connection.execute(
+                "UPDATE requests SET outcome = ? WHERE id = ? AND state = 'approved'",
+                (msgspec.json.encode(counted), draw.grant_id),
+            )
+            due_at = now + draw.lapse_milliseconds
+            _move(connection, stored, Event.APPROVE, now, due_at, outcome=Outcome(grant=draw.grant_id))
+            append(connection, {**note, "outcome": State.APPROVED.value}, now)
+            return _existing(connection, draw.request_id)
 
     def spend(self, spend: Spend, note: Note) -> Stored:
         with self._database.write() as connection:
@@ -182,9 +214,15 @@ def _check_ballot(connection: sqlite3.Connection, stored: Stored, ballot: Ballot
     if ballot.person_id in stored.asked.excluded:
         raise Refused("Somebody else must decide: you asked for it, answer for who asked, or edited its rules.",
                       not_done="Nothing was decided.", code="excluded")  # fmt: skip
-    person = connection.execute("SELECT revision FROM persons WHERE id = ?", (ballot.person_id,)).fetchone()
+    _check_revisions(connection, ballot.person_id, ballot.person_revision, ballot.policy_revision)
+
+
+def _check_revisions(
+    connection: sqlite3.Connection, person_id: str, person_revision: int, policy_revision: int
+) -> None:
+    person = connection.execute("SELECT revision FROM persons WHERE id = ?", (person_id,)).fetchone()
     (policy,) = connection.execute("SELECT max(revision) FROM policy_versions").fetchone()
-    if person != (ballot.person_revision,) or policy != ballot.policy_revision:
+    if person != (person_revision,) or policy != policy_revision:
         raise Conflict("People or policy changed while you decided.", not_done="Nothing was decided.",
                        advice="Open the request again.", code="revision_moved")  # fmt: skip
 
