@@ -119,6 +119,11 @@ class Gate:
         self._owed.clear()
         self.generation += 1
 
+    @property
+    def classes(self) -> tuple[DataClass, ...]:
+        """All data classes that policies define."""
+        return () if self._world is None else self._world.policies.classes
+
     def owed(self, caller: Caller, target: str) -> tuple[DataClass, ...]:
         """The data classes that a caller is shown masked at a target.
 

@@ -41,6 +41,8 @@ class Columns:
     newest: int = 0
     names: frozenset[str] = frozenset()
     """Names of the columns that are masked, whatever their tables."""
+    named: dict[tuple[str, str], Form | None] = field(default_factory=dict)
+    """The same masks by ``schema.relation`` and column."""
     tables: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +74,8 @@ def resolve(rows: Iterable[ColumnRow] | None, classes: Iterable[DataClass]) -> C
     newest = max((row.newest for row in rows), default=0)
     relations = frozenset(dotted(row.schema, row.relation) for row in rows)
     names = frozenset(row.column for row in rows if forms[row.table, row.number] is not None)
-    return Columns(True, forms, relations, newest, names)
+    named = {(f"{row.schema}.{row.relation}", row.column): forms[row.table, row.number] for row in rows}
+    return Columns(True, forms, relations, newest, names, named)
 
 
 class _Resolution:

@@ -62,6 +62,16 @@ class Masks:
         self.refresh()
 
     @property
+    def columns(self) -> Columns:
+        """What is known of classified columns."""
+        return self._columns
+
+    @property
+    def key(self) -> bytes:
+        """The deployment's secret for hashes."""
+        return self._key
+
+    @property
     def owes(self) -> bool:
         """Whether anything is owed to this caller at all."""
         self.refresh()

@@ -279,7 +279,7 @@ class Listener:
         pid, cancel_key = self._new_key(signed_in.protocol_minor)
         packet = encode.cancel_request(ready.key.pid, ready.key.key)
         around = parts.surroundings(lambda: cancel_upstream(section, parts.door, packet))
-        relay = Relay(facts, session, door, records, around, self._tables_moved)
+        relay = Relay(facts, session, door, records, around, masks, self._tables_moved)
         try:
             await records.append_durable(RecordType.SESSION_START, {"reason": f"from {wire.peer}"})
             if self._registered(facts.caller.id) != registered:

@@ -24,6 +24,8 @@ from edge_agent.door import SessionDoor, facts_of
 from edge_agent.gate import Gate
 from edge_agent.hold import CallerGone, Denied, Held, LeftOpen, Withdrawn, hold
 from edge_agent.holds import Holds
+from edge_agent.mask.owed import Masks
+from edge_agent.mask.previewed import ForReviewers
 from edge_agent.net.postgres_copy import CopyDesk, CopyRoom
 from edge_agent.net.postgres_hold import WaitingCommand
 from edge_agent.net.wire import Wire, WireLost
@@ -60,7 +62,7 @@ class Relay:
 
     def __init__(
         self, facts: SessionFacts, session: Session, door: SessionDoor, records: SessionRecords, around: Surroundings,
-        tables_moved: Callable[[], None],
+        masks: Masks, tables_moved: Callable[[], None],
     ) -> None:  # fmt: skip
         self._facts, self._session, self._door, self._records, self._around = facts, session, door, records, around
         self._client: Wire
@@ -70,7 +72,7 @@ class Relay:
         self._over = asyncio.Event()
         self._full: set[Wire] = set()
         self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
-        self._tables_moved = tables_moved
+        self._masks, self._tables_moved = masks, tables_moved
         self._learning: asyncio.TimerHandle | None = None
         self.reason = ""
         """Why the session ended."""
@@ -167,7 +169,10 @@ class Relay:
             self._press_back()
 
     def _record(self, forwarded: events.Forwarded) -> None:
-        facts = self._door.facts(forwarded.protocol, forwarded.text)
+        judgement = forwarded.judgement
+        # What an EXECUTE runs is in no text of its own.
+        known = not judgement.verdict.executes
+        facts = self._door.facts(forwarded.protocol, forwarded.text) if known else facts_of(judgement, forwarded.text)
         body: dict[str, object] = {"protocol": forwarded.protocol.value, "text": forwarded.text}
         if forwarded.bind is not None:
             body["bind"] = forwarded.bind
@@ -296,7 +301,8 @@ class Relay:
             effect.judgement.verdict.classification, effect.judgement.decision, effect.in_transaction, seconds,
             effect.types, effect.judgement.verdict.starts, wait,
         )  # fmt: skip
-        attendant = Attendant(held, waiting, self._around.control, float(section.heartbeat_seconds))
+        mask = ForReviewers(self._around.gate.classes, self._masks, effect.judgement.verdict.classification)
+        attendant = Attendant(held, waiting, self._around.control, float(section.heartbeat_seconds), mask)
         ending = await hold(held, attendant, self._around.gate)
         if wait is not None:
             went_on = isinstance(ending, LeftOpen | Withdrawn)
