@@ -192,7 +192,8 @@ def build(config: EdgeConfig) -> Edge:
     edge = Edge(config, identity.edge_id, gate, clock, journal, client, http, keeper, waker, liaison, uploader,
                 doors, listeners, directories)  # fmt: skip
     classifier = SqlClassifier(SqlLimits(cache_entries=config.limits.max_verdicts))
-    holds, copies = Holds(config.limits), CopyRoom(config.edge.state_dir, config.limits.max_copied_bytes)
+    holds = Holds(config.limits)
+    copies = CopyRoom(config.edge.state_dir, config.limits.max_copied_bytes, config.recorder.low_disk_bytes)
     for section in config.postgres:
         edge.listeners.append(Listener(_listener_parts(edge, section, classifier, holds, copies)))
     return edge

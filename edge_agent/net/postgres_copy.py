@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import events
 from edge_agent.protocols.postgres.session import Session
+from edge_agent.recorder.disk import DiskWatch
 from twokeys.copy_data import CopyData
 from twokeys.digest import Json, canonical
 from twokeys.errors import Unavailable
@@ -43,11 +44,21 @@ class CopyRoom:
     Args:
         folder: Where; None for the system's folder for temporary files.
         most: Bytes.
+        low: Free bytes of that disk which stay untouched: the journal may lie there too.
     """
 
-    def __init__(self, folder: Path | None = None, most: int = DEFAULT_ROOM_BYTES) -> None:
-        self.directory, self.most = str(folder) if folder is not None else None, most
+    def __init__(self, folder: Path | None = None, most: int = DEFAULT_ROOM_BYTES, low: int = 0) -> None:
+        self.directory, self._most = str(folder) if folder is not None else None, most
+        self._disk = DiskWatch(folder or Path(tempfile.gettempdir()), low, low)
         self.used = 0
+
+    def take(self, size: int) -> None:
+        """Count so many bytes more. Raises Unavailable when there is no room."""
+        if self.used + size > self._most:
+            raise _no_room("this edge keeps as many bytes of held COPYs as it may")
+        if not self._disk.room_for(size):
+            raise _no_room("the edge's disk is nearly full")
+        self.used += size
 
 
 class StagedData:
@@ -61,14 +72,12 @@ class StagedData:
 
     def write(self, data: bytes) -> None:
         """Keep the next bytes. Raises Unavailable when there is no room."""
-        if self._room.used + len(data) > self._room.most:
-            raise _no_room("this edge keeps as many bytes of held COPYs as it may")
+        self._room.take(len(data))
+        self._size += len(data)
         try:
             self._file.write(self._encryptor.update(data))
         except OSError as error:
             raise _no_room(f"the data of a held COPY can't be kept ({error.strerror})") from error
-        self._room.used += len(data)
-        self._size += len(data)
 
     def read(self) -> Iterator[bytes]:
         """All bytes from the beginning. Raises OSError."""

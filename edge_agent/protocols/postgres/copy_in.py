@@ -16,7 +16,7 @@ from dataclasses import replace
 from edge_agent.classify.copy_from import CopyFrom, read_copy_from
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres import server_messages as server
-from edge_agent.protocols.postgres.copy_intake import Intake
+from edge_agent.protocols.postgres.copy_intake import GIVEN_UP, Intake
 from edge_agent.protocols.postgres.core import Core, Step, Want, ask, refused
 from edge_agent.protocols.postgres.events import Copied, Order, SendStaged, StageBegun, Staged, StageDropped
 from edge_agent.protocols.postgres.expect import Answer
@@ -95,7 +95,9 @@ def _passed_through(core: Core, job: Job, ticket: int, answer: Answer) -> Step:
     core.intake = None
     core.dropping = not intake.ended
     if answer.error is None:
-        link.send(encode.COPY_DONE_MESSAGE if intake.failure is None else encode.copy_fail(intake.failure[1]), None)
+        # The server says the beginning of it itself.
+        reason = "" if intake.failure is None else intake.failure[1].removeprefix(GIVEN_UP)
+        link.send(encode.COPY_DONE_MESSAGE if intake.failure is None else encode.copy_fail(reason), None)
     core.effects.append(Copied(ticket, intake.copied()))
 
 

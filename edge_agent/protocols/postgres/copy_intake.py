@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Final
 
 from edge_agent.classify.copy_from import CopyFrom
 from edge_agent.protocols.postgres import messages, sqlstate
@@ -19,6 +20,9 @@ from edge_agent.protocols.postgres.copy_rows import RowCounter
 from edge_agent.protocols.postgres.limits import HEADER_BYTES
 from edge_agent.protocols.postgres.messages import malformed
 from twokeys.copy_data import MAX_HEAD_BYTES, CopyData
+
+GIVEN_UP: Final = "COPY from stdin failed: "
+"""How the server's message begins when the client sends CopyFail."""
 
 _IGNORED = frozenset((messages.FLUSH, messages.SYNC))
 
@@ -59,7 +63,7 @@ class Intake:
             case messages.COPY_FAIL:
                 self.ended = True
                 reason = buffer[start + HEADER_BYTES : end].split(b"\0")[0].decode("utf-8", "replace")
-                self.fail(sqlstate.QUERY_CANCELED, f"COPY from stdin failed: {reason}")
+                self.fail(sqlstate.QUERY_CANCELED, GIVEN_UP + reason)
             case _ if kind in _IGNORED:
                 messages.read_empty(buffer, start, end)
             case _:

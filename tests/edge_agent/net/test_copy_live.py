@@ -259,6 +259,17 @@ def test_w5_what_policy_allows_passes_through_and_is_recorded_by_digest(edge: In
     assert edge.control.opened == []
 
 
+def test_a_hang_up_in_a_copy_that_passes_through_copies_nothing(edge: InProcessEdge) -> None:
+    edge.enter(ALLOW_ALL, 2)
+    caller = psycopg.connect(edge.dsn, autocommit=True)
+    copy = caller.cursor().copy("COPY stock FROM STDIN")
+    copy.__enter__().write("1\tone\n" * 20_000)
+    caller.pgconn.finish()
+    with psycopg.connect(edge.dsn, autocommit=True) as other:
+        # Waits for the other's transaction to end, if it is still there.
+        assert other.execute("DELETE FROM stock").rowcount == 0
+
+
 def test_w2_copy_messages_outside_of_a_copy_end_the_session(edge: InProcessEdge) -> None:
     for message in (b"d\0\0\0\5x", b"c\0\0\0\4", b"f\0\0\0\5\0"):
         with psycopg.connect(edge.dsn, autocommit=True) as caller:
