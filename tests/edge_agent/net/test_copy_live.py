@@ -197,6 +197,26 @@ def test_psql_restores_a_dump_and_copies_both_ways(
 
 
 @pytest.mark.parametrize("policies", [None, ALLOW_ALL])
+def test_psql_restores_what_pg_dump_wrote(edge: InProcessEdge, policies: str | None) -> None:
+    if policies is not None:
+        edge.enter(policies, 2)
+    real = edge.postgres
+    real.admin("INSERT INTO shop.stock (id, name) SELECT n, 'name ' || n FROM generate_series(1, 50) AS n")
+    program = real.server.server_binaries.program
+    dump = subprocess.run(
+        [program("pg_dump"), real.admin_dsn, "--data-only", "-t", "shop.stock"], capture_output=True, text=True,
+        timeout=30, check=True,
+    )  # fmt: skip
+    real.admin("TRUNCATE shop.stock")
+    done = subprocess.run(
+        [program("psql"), "-X", "-v", "ON_ERROR_STOP=1", edge.dsn, "-f", "-"], input=dump.stdout, capture_output=True,
+        text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert real.admin("SELECT count(*), max(name) FROM shop.stock").strip() == "50|name 9"
+
+
+@pytest.mark.parametrize("policies", [None, ALLOW_ALL])
 def test_asyncpg_copies_records(edge: InProcessEdge, policies: str | None) -> None:
     if policies is not None:
         edge.enter(policies, 2)
