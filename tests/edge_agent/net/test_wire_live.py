@@ -162,3 +162,34 @@ def test_w1_w2_what_is_not_understood_is_not_forwarded(edge: InProcessEdge, mess
 def test_w2_replication_is_refused(edge: InProcessEdge, option: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="eplication"):
         psycopg.connect(f"{edge.dsn} {option}")
+
+
+def test_w5_a_copy_pipelined_with_what_follows_is_taken_in_order(edge: InProcessEdge, raw: Raw) -> None:
+    edge.postgres.admin("CREATE TABLE IF NOT EXISTS shop.piped (id int); GRANT ALL ON shop.piped TO PUBLIC")
+    edge.postgres.admin("TRUNCATE shop.piped")
+    data = encode.copy_data(b"1\n2") + encode.copy_data(b"\n3\n") + encode.COPY_DONE_MESSAGE
+    count = encode.query(b"SELECT count(*) FROM piped")
+    raw.send(encode.query(b"COPY piped FROM STDIN") + data + count)
+    assert raw.kinds(count=2) == "GCZTDCZ"
+    extended = encode.parse(b"", b"COPY piped FROM STDIN") + encode.bind(b"", b"") + encode.describe(b"P", b"")
+    raw.send(extended + encode.execute(b"") + encode.SYNC_MESSAGE + data + encode.SYNC_MESSAGE + count)
+    assert raw.kinds(count=2) == "12nGCZTDCZ"
+    edge.control.verdict = "denied"
+    raw.send(encode.query(b"COPY piped FROM STDIN") + data + count)
+    assert raw.kinds(count=2) == "GEZTDCZ"
+    raw.send(extended + encode.execute(b"") + data + encode.execute(b"") + encode.SYNC_MESSAGE + count)
+    assert raw.kinds(count=2) == "12nGEZTDCZ"
+    assert edge.postgres.admin("SELECT count(*) FROM shop.piped").strip() == "6"
+
+
+def test_w5_the_data_of_one_copy_never_serve_another(edge: InProcessEdge, raw: Raw) -> None:
+    edge.postgres.admin("CREATE TABLE IF NOT EXISTS shop.piped (id int); GRANT ALL ON shop.piped TO PUBLIC")
+    edge.postgres.admin("TRUNCATE shop.piped")
+    text = encode.query(b"COPY piped FROM STDIN")
+    raw.send(text + encode.copy_data(b"1\n") + encode.COPY_DONE_MESSAGE)
+    raw.send(text + encode.copy_data(b"2\n") + encode.copy_fail("changed my mind"))
+    raw.send(text + encode.copy_data(b"3\n") + encode.COPY_DONE_MESSAGE)
+    assert raw.kinds(count=3) == "GCZGEZGCZ"
+    first, second = edge.control.opened
+    assert first.command_digest != second.command_digest
+    assert edge.postgres.admin("SELECT sum(id) FROM shop.piped").strip() == "4"
