@@ -42,7 +42,16 @@ _COMPLEX: Final = (b"stack depth", b"memory exhausted", b"out of memory")
 
 
 def parse(text: bytes) -> list[Tree]:
-    """Parse `text` into its RawStmts.
+    """Parse `text` into its RawStmts. Takes and raises what `tree_json` does."""
+    try:
+        statements: list[Tree] = orjson.loads(tree_json(text))["stmts"]
+    except (orjson.JSONDecodeError, KeyError) as error:
+        raise Unparsable(0, too_complex=True) from error
+    return statements
+
+
+def tree_json(text: bytes) -> bytes:
+    """Parse `text`, and return the tree as libpg_query wrote it: JSON that says `version` and `stmts`.
 
     Args:
         text: UTF-8 without NUL (the C string would end there, and hide the rest), that passed `depth.check_depth`.
@@ -60,13 +69,9 @@ def parse(text: bytes) -> list[Tree]:
             message = error.message or b""
             raise Unparsable(error.cursorpos, too_complex=any(word in message.lower() for word in _COMPLEX))
         json: bytes = result.parse_tree or b""
+        return json
     finally:
         lib.pg_query_free_parse_result(result)
-    try:
-        statements: list[Tree] = orjson.loads(json)["stmts"]
-    except (orjson.JSONDecodeError, KeyError) as error:
-        raise Unparsable(0, too_complex=True) from error
-    return statements
 
 
 class Unscannable(Exception):

@@ -32,13 +32,13 @@ def test_the_search_path_is_part_of_the_key() -> None:
 
 def test_the_least_recently_used_goes_first() -> None:
     classifier = SqlClassifier(SqlLimits(cache_entries=2))
-    one = classifier.classify(b"SELECT 1", PATH)
-    two = classifier.classify(b"SELECT 2", PATH)
-    assert classifier.classify(b"SELECT 1", PATH) is one
-    classifier.classify(b"SELECT 3", PATH)
+    one = classifier.classify(b"SELECT $1", PATH)
+    two = classifier.classify(b"SELECT $2", PATH)
+    assert classifier.classify(b"SELECT $1", PATH) is one
+    classifier.classify(b"SELECT $3", PATH)
     assert len(classifier) == 2
-    assert classifier.classify(b"SELECT 1", PATH) is one
-    assert classifier.classify(b"SELECT 2", PATH) is not two
+    assert classifier.classify(b"SELECT $1", PATH) is one
+    assert classifier.classify(b"SELECT $2", PATH) is not two
 
 
 def test_bytes_are_bounded() -> None:
