@@ -1,4 +1,4 @@
-"""Stretches of a statement's exact text, found by the scanner's tokens outside of all parentheses.
+"""Stretches of a statement's exact text, found by the scanner's tokens outside of all parentheses, and of CASE.
 
 What is found here proves nothing: a keyword may be a name. `rewrite` accepts a stretch only when the grammar reads the
 same nodes in it as it did in the statement.
@@ -13,8 +13,8 @@ from typing import Final
 from edge_agent.classify.libpg_query import TOKENS
 from edge_agent.classify.parser import Token, Tree, Unscannable, scan
 
-_OPEN: Final = frozenset((TOKENS["ASCII_40"], TOKENS["ASCII_91"]))
-_CLOSE: Final = frozenset((TOKENS["ASCII_41"], TOKENS["ASCII_93"]))
+_OPEN: Final = frozenset((TOKENS["ASCII_40"], TOKENS["ASCII_91"], TOKENS["CASE"]))
+_CLOSE: Final = frozenset((TOKENS["ASCII_41"], TOKENS["ASCII_93"], TOKENS["END_P"]))
 _COMMENTS: Final = frozenset((TOKENS["SQL_COMMENT"], TOKENS["C_COMMENT"]))
 COMMA: Final = TOKENS["ASCII_44"]
 DOT: Final = TOKENS["ASCII_46"]

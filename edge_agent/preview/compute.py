@@ -13,6 +13,7 @@ from edge_agent.preview.clauses import NotRewritten
 from edge_agent.preview.limits import DEFAULT_LIMITS, PreviewLimits
 from edge_agent.preview.locks import locks_of, relation_name
 from edge_agent.preview.masking import MaskRows
+from edge_agent.preview.merge import events_of
 from edge_agent.preview.question import Answered, Asking, Question
 from edge_agent.preview.rewrite import Rewriting, sample_columns
 from edge_agent.preview.sample import Sampled
@@ -23,7 +24,7 @@ from edge_agent.preview.volatile import unsteady
 from twokeys.command import PostgresCommand
 from twokeys.preview import MAX_BODY_CHARACTERS, MAX_CELL_CHARACTERS, Column, Plan, Preview
 
-_EVENTS: Final = {"InsertStmt": "INSERT", "UpdateStmt": "UPDATE", "DeleteStmt": "DELETE"}
+_EVENTS: Final = {"InsertStmt": "INSERT", "UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "MergeStmt": "MERGE"}
 
 _WAITS: Final = "Before it has its locks it waits for whoever uses the table, and all who come after it wait behind it."
 _AS_OF_NOW: Final = "Counted now: by the time it runs there may be others. It is rolled back when it changes more rows."
@@ -52,15 +53,15 @@ class Computing:
         return _definition(statement, action)
 
     async def _rows(self, statement: Statement, action: str) -> Preview:
-        event = _EVENTS[statement.kind]
+        events = events_of(statement.node) if statement.kind == "MergeStmt" else [_EVENTS[statement.kind]]
         found, preview = await self._target(statement.node["relation"], action)
         if found is None:
             return preview
         try:
             rewriting = rewrite(statement)
         except NotRewritten as reason:
-            effects = side_effects(found, event, ())
-            return msgspec.structs.replace(preview, effects=effects, why=[_why(reason)], notes=notes_on(found, event))
+            effects = side_effects(found, events, ())
+            return msgspec.structs.replace(preview, effects=effects, why=[_why(reason)], notes=notes_on(found, events))
         assigned = [value.column for value in rewriting.values] or list(rewriting.columns)
         rewriting = rewriting.widened(len(found.columns))
         why: list[str] = []
@@ -70,8 +71,8 @@ class Computing:
         counted = [_AS_OF_NOW] if rows is not None else []
         return msgspec.structs.replace(
             preview, rows=rows, plan=plan, columns=columns, sample=sample,
-            effects=side_effects(found, event, assigned), why=list(dict.fromkeys(why)),
-            notes=[*counted, *rewriting.notes, *notes_on(found, event)],
+            effects=side_effects(found, events, assigned), why=list(dict.fromkeys(why)),
+            notes=[*counted, *rewriting.notes, *notes_on(found, events)],
         )  # fmt: skip
 
     async def _target(self, relation: dict[str, Any], action: str) -> tuple[Target | None, Preview]:

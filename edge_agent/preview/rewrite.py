@@ -78,6 +78,7 @@ class Rewriting:
         notes: What the count does not say.
         defaults: Positions of values that are a default, by row and column of a VALUES list.
         plain: All new values are constants or parameters: nothing is read for them.
+        unsampled: Why no rows can be shown, though they can be counted; empty where they can.
     """
 
     schema: str
@@ -91,6 +92,7 @@ class Rewriting:
     notes: tuple[str, ...] = ()
     defaults: frozenset[tuple[int, int]] = frozenset()
     plain: bool = False
+    unsampled: str = ""
 
     def widened(self, width: int) -> Rewriting:
         """The same with names for a new row's columns, where the statement's text does not say how many there are."""
@@ -122,6 +124,8 @@ class Rewriting:
         Raises:
             NotRewritten: when the grammar does not read in it what it read in the statement.
         """
+        if self.unsampled:
+            raise NotRewritten(self.unsampled)
         source = self._source
         cut = limits.cut(len(columns) * 2)
         cells, nodes = [], []

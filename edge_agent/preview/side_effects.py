@@ -27,15 +27,17 @@ _RELATIONS: Final = {
 BEFORE_TRIGGERS: Final = "Triggers that fire before each row may change the new values, or leave rows out."
 
 
-def side_effects(target: Target, event: str, assigned: Iterable[str]) -> list[SideEffect]:
-    """What happens beside an INSERT, UPDATE, DELETE or TRUNCATE of `target`.
+def side_effects(target: Target, events: Iterable[str], assigned: Iterable[str]) -> list[SideEffect]:
+    """What happens beside each INSERT, UPDATE, DELETE or TRUNCATE of `target`.
 
     Args:
         target: What the catalogue says of it.
-        event: Which of these.
+        events: Which of these.
         assigned: Columns that get values.
     """
-    return list(_all(target, event, frozenset(assigned)))[:MAX_LINES]
+    columns = frozenset(assigned)
+    found = (effect for event in events for effect in _all(target, event, columns))
+    return list({(effect.kind, effect.name, effect.does): effect for effect in found}.values())[:MAX_LINES]
 
 
 def _all(target: Target, event: str, assigned: frozenset[str]) -> Iterator[SideEffect]:
@@ -59,10 +61,10 @@ def _all(target: Target, event: str, assigned: frozenset[str]) -> Iterator[SideE
         yield SideEffect(kind="policy", name=target.name[:1024], does="has row-level security: new rows may be refused")
 
 
-def notes_on(target: Target, event: str) -> list[str]:
+def notes_on(target: Target, events: Iterable[str]) -> list[str]:
     """What the figures of a preview do not say, because of what the relation is."""
     found = [_RELATIONS[target.kind]] if target.kind in _RELATIONS else []
-    bits = EVENTS.get(event, 0)
+    bits = sum({EVENTS.get(event, 0) for event in events})
     if any(trigger.fires_on(bits) and trigger.when == "before each row" for trigger in target.triggers):
         found.append(BEFORE_TRIGGERS)
     return found

@@ -11,10 +11,16 @@ from edge_agent.preview.change import rewrite_delete, rewrite_update
 from edge_agent.preview.clauses import NotRewritten, words_of
 from edge_agent.preview.insert import rewrite_insert
 from edge_agent.preview.limits import PreviewLimits
+from edge_agent.preview.merge import rewrite_merge
 from edge_agent.preview.rewrite import Rewriting
 from edge_agent.preview.volatile import refuse_felt
 
-_REWRITERS = {"UpdateStmt": rewrite_update, "DeleteStmt": rewrite_delete, "InsertStmt": rewrite_insert}
+_REWRITERS = {
+    "UpdateStmt": rewrite_update,
+    "DeleteStmt": rewrite_delete,
+    "InsertStmt": rewrite_insert,
+    "MergeStmt": rewrite_merge,
+}
 
 
 @dataclass(frozen=True, slots=True)

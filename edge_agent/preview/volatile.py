@@ -13,7 +13,10 @@ _UNASKED: Final = frozenset(
 )
 """Proven readers whose call is felt: they wait, or change what the caller's own session holds."""
 
-_FINDING: Final = ("withClause", "fromClause", "usingClause", "whereClause", "selectStmt")
+_FINDING: Final = (
+    "withClause", "fromClause", "usingClause", "whereClause", "selectStmt", "sourceRelation", "joinCondition",
+    "mergeWhenClauses",
+)  # fmt: skip
 """The parts of a statement that say which rows it is about."""
 
 

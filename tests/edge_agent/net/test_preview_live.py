@@ -117,6 +117,23 @@ def test_an_insert_of_a_query_counts_its_rows(edge: InProcessEdge) -> None:
     assert star.rows == 1 and texts(star.sample[0].after)[:2] == ["1", "box 1"]
 
 
+MERGE = (
+    "MERGE INTO boxes b USING (SELECT generate_series(48, 53) AS id) AS n ON b.id = n.id"
+    " WHEN MATCHED AND b.id = 50 THEN DO NOTHING WHEN MATCHED THEN UPDATE SET price = 0"
+    " WHEN NOT MATCHED AND n.id < 53 THEN INSERT (id) VALUES (n.id)"
+)
+
+
+def test_a_merge_counts_what_its_clauses_would_do_and_is_bounded_by_it(edge: InProcessEdge) -> None:
+    edge.control.verdict = "approved"
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        assert caller.execute(MERGE).rowcount == 4
+    preview = shown(edge)
+    assert preview.rows == 4
+    assert [effect.name for effect in preview.effects] == ["stamped"]
+    assert any("WHEN clauses" in reason for reason in preview.why)
+
+
 def test_types_of_users_own_are_shown_as_they_are(edge: InProcessEdge) -> None:
     preview = previewed(edge, "UPDATE moods SET mood = 'glad'")
     assert texts(preview.sample[0].before)[1] == "sad"
