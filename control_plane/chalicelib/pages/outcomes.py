@@ -18,6 +18,7 @@ class Facts:
         reason: Why it was withdrawn, failed or is in doubt; empty where nobody said.
         rows: Rows affected, where the server told.
         sqlstate: PostgreSQL's error code, for a failed one.
+        drawn: Of a session grant: how many statements were drawn on it, of how many.
     """
 
     state: State
@@ -25,12 +26,15 @@ class Facts:
     reason: str = ""
     rows: int | None = None
     sqlstate: str = ""
+    drawn: tuple[int, int] | None = None
 
 
 def outcome(facts: Facts) -> str:
     """The sentence; empty while a Request is pending."""
     who = _names(facts.people)
     because = f": {facts.reason.rstrip('. ')}" if facts.reason else ""
+    if facts.drawn is not None:
+        return _of_grant(facts.state, who, because, *facts.drawn)
     match facts.state:
         case State.PENDING:
             return ""
@@ -54,6 +58,23 @@ def outcome(facts: Facts) -> str:
             return f"The caller withdrew it{because}. Nothing was run."
         case State.LAPSED:
             return f"{who} approved it, but it was not picked up in time. Nothing was run."
+
+
+def _of_grant(state: State, who: str, because: str, drawn: int, most: int) -> str:
+    used = f"{drawn} of its {most} statements {'was' if drawn == 1 else 'were'} used."
+    match state:
+        case State.PENDING:
+            return ""
+        case State.APPROVED:
+            return f"{who} approved it. {used}"
+        case State.DENIED:
+            return f"{who} denied it."
+        case State.EXPIRED:
+            return "Nobody answered in time, so it was denied."
+        case State.WITHDRAWN:
+            return f"It was revoked{because}. {used}"
+        case _:
+            return f"Its time is over. {used}"
 
 
 def _names(people: Sequence[str]) -> str:

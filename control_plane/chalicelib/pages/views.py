@@ -70,6 +70,7 @@ class RequestView:
         approvals_needed: Distinct people.
         votes: Cast so far.
         retry: It is a retry grant: nobody waits, and it runs when its caller sends the same again.
+        is_grant: It is a session grant, and no Command.
         outcome: What became of it in a sentence; empty while it is pending.
         finished_at: ISO 8601, or empty.
     """
@@ -95,6 +96,7 @@ class RequestView:
     approvals_needed: int
     votes: tuple[VoteView, ...] = ()
     retry: bool = False
+    is_grant: bool = False
     locks: tuple[str, ...] = ()
     outcome: str = ""
     finished_at: str = ""

@@ -182,6 +182,7 @@ class RequestDesk:
             approvals_needed=asked.approvals,
             votes=tuple(VoteView(one.person_id, one.approve, one.reason, _iso(one.at)) for one in stored.votes),
             retry=opened.retry and not asked.is_grant,
+            is_grant=asked.is_grant,
             outcome=outcome(_facts(stored)),
             finished_at=_iso(stored.moved_at) if stored.state in FINAL else "",
         )
@@ -197,7 +198,8 @@ def _facts(stored: Stored) -> Facts:
     denied = stored.state is State.DENIED
     people = tuple(vote.person_id for vote in stored.votes if vote.approve is not denied)
     end = stored.outcome
-    return Facts(stored.state, people, end.reason, end.rows, end.sqlstate)
+    drawn = (end.drawn, stored.asked.opened.statements) if stored.asked.is_grant else None
+    return Facts(stored.state, people, end.reason, end.rows, end.sqlstate, drawn)
 
 
 def _iso(milliseconds: int) -> str:

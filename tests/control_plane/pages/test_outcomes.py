@@ -25,3 +25,10 @@ def test_the_facts_are_told() -> None:
     failed = outcome(Facts(State.FAILED, ("rob",), "Division by zero.", sqlstate="22012"))
     assert failed == "rob approved it. The database refused it with error 22012: Division by zero."
     assert "isn't known" in outcome(Facts(State.IN_DOUBT, ("rob",)))
+
+
+def test_a_grant_says_how_much_of_it_was_used() -> None:
+    for state in (State.APPROVED, State.WITHDRAWN, State.LAPSED):
+        assert "1 of its 5 statements was used." in outcome(Facts(state, ("rob",), drawn=(1, 5)))
+    assert outcome(Facts(State.PENDING, drawn=(0, 5))) == ""
+    assert outcome(Facts(State.DENIED, ("rob",), drawn=(0, 5))) == "rob denied it."

@@ -110,6 +110,7 @@ class FakeControl:
     keys: dict[str, str] = field(default_factory=dict)
     sealed: dict[str, bytes] = field(default_factory=dict)
     status: dict[str, RequestStatus] = field(default_factory=dict)
+    retry: set[str] = field(default_factory=set)
     wakes: list[str] = field(default_factory=list)
     bodies: dict[str, list[Any]] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -249,6 +250,7 @@ class FakeControl:
                                 "database": "d",
                                 "xid": "7",
                                 "nonce": "0" * 32,
+                                "retry": one.id in self.retry,
                             }
                             for one in found
                         ]

@@ -163,3 +163,38 @@ def test_orphans_are_withdrawn_or_settled_at_start(tmp_path: Path) -> None:
             assert edge.fake.bodies[f"result {THREE}"][0]["nonce"] == "0" * 32
 
     asyncio.run(play())
+
+
+def test_retry_grants_and_the_requests_of_this_process_are_no_orphans(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with liaised(tmp_path) as (liaison, edge):
+            await liaison.open(asked(ONE))
+            for request_id in (TWO, THREE):
+                edge.fake.status[request_id] = RequestStatus(id=request_id, state="pending")
+            edge.fake.retry.add(TWO)
+
+            async def outcome(item: OpenItem) -> str:
+                raise AssertionError(item)
+
+            assert await settle_orphans(edge.client, outcome, liaison.opened) == 1
+            states = {one.id: one.state for one in edge.fake.status.values()}
+            assert states == {ONE: "pending", TWO: "pending", THREE: "withdrawn"}
+
+    asyncio.run(play())
+
+
+def test_a_request_that_is_joined_is_watched_until_each_has_left(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with edge_with(tmp_path) as edge:
+            waker = Waker(edge.client, 60.0)
+            waker.watch(ONE)
+            waker.watch(ONE)
+            waker.unwatch(ONE)
+            assert await waker.until_moved(ONE, 5), "who stays looks"
+            waker.works = True
+            assert not await waker.until_moved(ONE, 0.01)
+            waker.unwatch(ONE)
+            waker.unwatch(ONE)
+            assert await waker.until_moved(ONE, 5), "not watched"
+
+    asyncio.run(play())
