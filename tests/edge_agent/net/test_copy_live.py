@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -296,3 +297,26 @@ def test_w2_copy_messages_outside_of_a_copy_end_the_session(edge: InProcessEdge)
             os.write(caller.pgconn.socket, message)
             with pytest.raises(psycopg.OperationalError):
                 caller.execute("SELECT 1")
+
+
+def test_copies_out_are_reads_for_every_library(edge: InProcessEdge) -> None:
+    out = "COPY (SELECT id FROM orders WHERE id <= 3 ORDER BY id) TO STDOUT"
+    with psycopg.connect(edge.dsn) as caller:
+        with caller.cursor().copy(out) as copy:
+            assert [bytes(piece) for piece in copy] == [b"1\n", b"2\n", b"3\n"]
+        with caller.cursor().copy(f"{out} (FORMAT binary)") as copy:
+            copy.set_types(["int4"])
+            assert list(copy.rows()) == [(1,), (2,), (3,)]
+
+    async def copy_out() -> bytes:
+        caller = await asyncpg.connect(
+            host="127.0.0.1", port=edge.port, user=CALLER.id, password=PASSWORD, database=edge.postgres.database
+        )
+        file = io.BytesIO()
+        await caller.copy_from_query("SELECT id FROM orders WHERE id <= 3 ORDER BY id", output=file)
+        await caller.copy_from_table("orders", columns=["id"], output=file, format="csv")
+        await caller.close()
+        return file.getvalue()
+
+    assert asyncio.run(copy_out()).startswith(b"1\n2\n3\n1\n")
+    assert edge.control.opened == []
