@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from edge_agent.secret import Secret
 MAX_TARGETS: Final = 64
 """Most [[postgres]] sections in one file."""
 
+_READER: Final = re.compile(r"[^\s.(]+\.[^(]+\([^()]*(\([^()]*\)[^()]*)*\) (sha256:)?[0-9a-fA-F]{64}")
 _ID: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@+-")
 
 
@@ -164,6 +166,18 @@ class PostgresSection:
     )
     heartbeat_seconds: int = setting(
         "Seconds between signs of life to a caller whose Command is held.", 15, low=1, high=3600
+    )
+    catalogue_seconds: int = setting(
+        "Seconds between looks at what functions, views and operators of users are made of; 0: never looked at, and "
+        "all calls of users' functions are held.",
+        30,
+        high=3600,
+    )
+    readers: tuple[str, ...] = setting(
+        "Functions that read only by your word, each as `schema.name(types) SHA-256`, where the digest is that of "
+        "pg_get_functiondef with an empty search_path: another definition is another function.",
+        (),
+        high=1000,
     )
     connect_seconds: int = setting("Longest wait until a session with the server stands.", 10, low=1, high=300)
 
@@ -340,6 +354,9 @@ def _upstream_certificates(one: PostgresSection) -> Iterator[tuple[str, str, str
 
 
 def _waiting(one: PostgresSection) -> Iterator[tuple[str, str, str]]:
+    for text in one.readers:
+        if not _READER.fullmatch(text):
+            yield "readers", f"has {text!r}", "Write each as \"shop.total(integer, text) SHA-256 in hexadecimal\"."
     if one.in_transaction_hold_seconds > one.hold_seconds:
         yield "in_transaction_hold_seconds", "can never apply: it is above `hold_seconds`", ""
     if one.heartbeat_seconds >= one.hold_seconds:
@@ -380,4 +397,6 @@ def _explained(kind: type, field: dataclasses.Field[Any]) -> str:
         return f"# {meta['doc']}\n# {field.name} = {str(default).lower()}"
     if isinstance(default, int):
         return f"# {meta['doc']} From {meta['low']} to {meta['high']}.\n# {field.name} = {default}"
+    if isinstance(default, tuple):
+        return f"# {meta['doc']}\n# {field.name} = []"
     return f"# {meta['doc']}\n# {field.name} = " + (f'"{default}"' if default else "…")

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from edge_agent.secret import Secret, secret_from_environment, secret_from_file
 from twokeys.errors import InvalidInput
@@ -130,6 +130,8 @@ class TomlSource:
         return kind(**found)
 
     def _value(self, path: KeyPath, value: object, hint: Any, field: dataclasses.Field[Any]) -> object:
+        if get_origin(hint) is tuple:
+            return self._texts(path, value, field)
         wanted = next((one for one in get_args(hint) if one is not NoneType), hint)
         if type(value) is not (str if wanted is Path else wanted):
             raise self.wrong(path, f"must be {_WORDS[wanted]}", field.metadata["doc"])
@@ -142,6 +144,16 @@ class TomlSource:
             if not value or not value.isprintable():
                 raise self.wrong(path, "is empty or has control characters", meta["doc"])
         return self._folder / str(value) if wanted is Path else value
+
+    def _texts(self, path: KeyPath, value: object, field: dataclasses.Field[Any]) -> tuple[str, ...]:
+        meta = field.metadata
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise self.wrong(path, "must be a list of texts", meta["doc"])
+        if len(value) > meta["high"]:
+            raise self.wrong(path, f"has more than {meta['high']} texts", meta["doc"])
+        if not all(one and one.isprintable() for one in value):
+            raise self.wrong(path, "has a text that is empty or has control characters", meta["doc"])
+        return tuple(value)
 
     def _secret(self, path: KeyPath, name: str, table: Mapping[str, object]) -> Secret:
         given = [key for key in (f"{name}_file", f"{name}_env") if key in table]
