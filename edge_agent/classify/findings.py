@@ -52,12 +52,14 @@ class Findings:
         "definition",
         "fields",
         "folded",
+        "harmless_calls",
         "known",
         "limits",
         "locks",
         "nodes",
         "reasons",
         "search_path",
+        "shown_without_secrets",
         "stored",
     )
 
@@ -77,6 +79,8 @@ class Findings:
         self.folded = 1
         self.aliases: dict[str, list[frozenset[str] | None]] = {}
         self.fields: list[tuple[str, str]] = []
+        self.shown_without_secrets: frozenset[str] = frozenset()
+        self.harmless_calls = False
 
     def touch(self, ref: ObjectRef, effect: Effect) -> None:
         """Note that `effect` happens to `ref`; the worst stays. Raises TooMuch past the limit."""
@@ -146,7 +150,7 @@ class Findings:
         if effect is not Effect.READ:
             self.because("changes the system catalogue")
             return Effect.PRIVILEGED
-        if name in SECRET_RELATIONS:
+        if name in SECRET_RELATIONS and name not in self.shown_without_secrets:
             self.because(f"reads pg_catalog.{name}, which holds secrets")
             return Effect.PRIVILEGED
         return effect

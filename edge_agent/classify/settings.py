@@ -15,13 +15,14 @@ HARMLESS: Final = words(
     """
     application_name statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout
     transaction_timeout client_min_messages datestyle intervalstyle timezone extra_float_digits bytea_output
-    jit plan_cache_mode synchronize_seqscans enable_async_append enable_bitmapscan enable_gathermerge enable_hashagg
+    row_security jit
+    plan_cache_mode synchronize_seqscans enable_async_append enable_bitmapscan enable_gathermerge enable_hashagg
     enable_hashjoin enable_incremental_sort enable_indexonlyscan enable_indexscan enable_material enable_memoize
     enable_mergejoin enable_nestloop enable_parallel_append enable_parallel_hash enable_partition_pruning
     enable_partitionwise_aggregate enable_partitionwise_join enable_seqscan enable_sort enable_tidscan
     """
 )
-"""Settings that any value may be given."""
+"""Settings that any value may be given. `row_security = off` shows no row more: what would be filtered fails."""
 
 RESETTABLE: Final = HARMLESS | words(
     """

@@ -10,6 +10,7 @@ from edge_agent.classify.known import Known
 from edge_agent.classify.limits import DEFAULT_LIMITS, SqlLimits
 from edge_agent.classify.normalise import normalise
 from edge_agent.classify.parser import GRAMMAR_MAJOR, Tree, Unparsable, parse
+from edge_agent.classify.pinned import HARMLESS_CALLS, WITHOUT_SECRETS
 from edge_agent.classify.statements import Statement, judge
 from edge_agent.classify.transaction import TxnAction
 from twokeys.effect import DATABASE, Access, Classification, Effect, ObjectRef
@@ -37,6 +38,7 @@ class SqlVerdict:
         closes_cursors: It drops every cursor, portals of the protocol too.
         empty: It has no statement.
         starts: Where in the text each of several statements begins, in bytes; for people.
+        executes: Name of the prepared statement that it runs, should it be one EXECUTE with plain constants.
     """
 
     classification: Classification
@@ -52,6 +54,7 @@ class SqlVerdict:
     closes_cursors: bool = False
     empty: bool = False
     starts: tuple[int, ...] = ()
+    executes: str = ""
 
     @property
     def is_read(self) -> bool:
@@ -114,6 +117,8 @@ def _judge_all(text: bytes, trees: list[Tree], empty: Findings) -> SqlVerdict:
     nodes, limits = 0, empty.limits
     for at, tree in enumerate(trees):
         findings = Findings(empty.search_path, limits, nodes, empty.known)
+        findings.shown_without_secrets = WITHOUT_SECRETS.get(text, findings.shown_without_secrets)
+        findings.harmless_calls = text in HARMLESS_CALLS
         ((kind, node),) = tree["stmt"].items()
         judged.append((findings, judge(findings, kind, node, at)))
         nodes = findings.nodes
@@ -140,6 +145,7 @@ def _judge_all(text: bytes, trees: list[Tree], empty: Findings) -> SqlVerdict:
         any(statement.closes_cursors for statement in statements),
         not statements,
         tuple(tree.get("stmt_location", 0) for tree in trees) if len(trees) > 1 else (),
+        statements[0].executes if len(statements) == 1 and statements[0].kind == "EXECUTE" else "",
     )
 
 

@@ -37,6 +37,7 @@ class Statement:
         cursor: Name of the cursor that it makes, fetches from or drops.
         closes_cursors: It drops every cursor.
         refusal: Why it must be refused, with advice; empty when it need not.
+        executes: Name of the prepared statement that it runs with plain constants.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Statement:
     cursor: str = ""
     closes_cursors: bool = False
     refusal: str = ""
+    executes: str = ""
 
 
 _Judge: TypeAlias = Callable[[Findings, Tree, int], Statement]
@@ -205,8 +207,10 @@ def _prepare(findings: Findings, node: Tree, at: int) -> Statement:
 
 
 def _execute(findings: Findings, node: Tree, at: int) -> Statement:
+    name = node.get("name", "")
+    plain = all("A_Const" in argument for argument in node.get("params", []))
     findings.doubt("runs a statement that was prepared before")
-    return _reserved("EXECUTE", node.get("name", ""))
+    return replace(_reserved("EXECUTE", name), executes=name if plain else "")
 
 
 _HOLD: Final = 0x0020

@@ -15,6 +15,7 @@ from edge_agent.protocols.postgres.limits import HEADER_BYTES, NAME_BYTES
 from edge_agent.protocols.postgres.masking import masked_execute, masked_query
 from edge_agent.protocols.postgres.messages import malformed
 from edge_agent.protocols.postgres.pipeline import Job, Portal, Statement, Tail, command_of
+from edge_agent.protocols.postgres.sql_prepared import by_sql, executed
 from edge_agent.protocols.postgres.steps import before_query, group_end, transaction_step
 from edge_agent.protocols.postgres.write_step import write_step
 from twokeys.command import PostgresCommand, QueryProtocol
@@ -84,8 +85,10 @@ class Client:
         core.statements.put(b"", None)
         core.portals.put(b"", None)
         judgement = core.door.judge(QueryProtocol.SIMPLE, text)
-        if judgement.moves_names and self._names_portal(judgement, text):
-            return
+        if judgement.moves_names:
+            if self._names_portal(judgement, text):
+                return
+            judgement = executed(core, judgement)
         raw = buffer[start:end]
         if judgement.route is Route.READ:
             permission = self._admit(judgement, text)
@@ -93,7 +96,8 @@ class Client:
                 core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, text, None))
                 core.forget_names(judgement.verdict)
                 owed = judgement.masks
-                core.read_simple(permission, raw, expect.QUERY if owed is None else masked_query(owed))
+                expected = expect.QUERY if owed is None else masked_query(owed)
+                core.read_simple(permission, raw, by_sql(core, judgement, text) or expected)
             return
         if not self._declined(judgement, text):
             self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
@@ -118,6 +122,7 @@ class Client:
             self._refuse(sqlstate.LIMIT_EXCEEDED, "The session has too many prepared statements.", "Close some.")
             return
         core.guard()
+        core.by_sql.put(message.name, None)
         undo = core.statements.put(message.name, statement)
         self._link.send(buffer[start:end], Expected(b"", b"1", undo=undo))
 
@@ -216,6 +221,8 @@ class Client:
             return
         held = core.statements if message.kind == b"S" else core.portals
         undo = held.put(message.name, None)
+        if message.kind == b"S":
+            core.by_sql.put(message.name, None)
         core.unsynced = True
         self._link.send(buffer[start:end], Expected(b"", b"3", undo=undo))
 

@@ -67,6 +67,8 @@ class Core:
     orders: deque[Order] = field(default_factory=deque)
     statements: Sized[Statement] = field(default_factory=Sized)
     portals: Sized[Portal] = field(default_factory=Sized)
+    by_sql: Sized[Statement] = field(default_factory=Sized)
+    """What SQL's PREPARE made of a text that reads; see `sql_prepared`."""
     transaction: Transaction | None = None
     own: list[Write] | None = None
     grouped: bool = False
@@ -143,8 +145,10 @@ class Core:
         """What this text makes or drops by name is not what Parse or Bind made, whether or not it succeeds."""
         if verdict.resets_session:
             self.statements.clear()
+            self.by_sql.clear()
         for name in verdict.prepared:
             self.statements.put(name.encode(), None)
+            self.by_sql.put(name.encode(), None)
         if verdict.closes_cursors:
             self.portals.clear()
 

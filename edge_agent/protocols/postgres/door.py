@@ -57,7 +57,7 @@ class Judgement:
                 refusal = _UNKNOWN
         verdict = self.verdict
         moves = verdict.prepared or verdict.cursors or verdict.resets_session or verdict.closes_cursors
-        object.__setattr__(self, "moves_names", bool(moves))
+        object.__setattr__(self, "moves_names", bool(moves or verdict.executes))
         object.__setattr__(self, "refusal", refusal)
         object.__setattr__(self, "route", _route(self.verdict, self.decision, refused=bool(refusal[1])))
 
