@@ -40,7 +40,8 @@ AUTO = '@id("auto") permit(principal, action in [Action::"read", Action::"write"
 @pytest.fixture
 def edge(tmp_path: Path, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
     any_postgres.admin(SETUP)
-    with edge_in_process(tmp_path, any_postgres) as running:
+    # The catalogue would find out before the server does.
+    with edge_in_process(tmp_path, any_postgres, catalogue_seconds=0) as running:
         yield running
 
 
