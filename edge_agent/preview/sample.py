@@ -56,16 +56,18 @@ class Sampled:
     def _origins(self) -> list[MaskColumn]:
         """One for each value of a row of the answer, in its order."""
         name = self.target.name
+        # A view's columns are other relations': whoever masks may not know which.
+        view = self.target.kind == "v"
         nodes = {value.column: value.node for value in self.rewriting.values}
         found = []
         for column in self.columns:
             own = ((name, column.name),)
             if self.rewriting.before:
-                found.append(MaskColumn(column.name, own, computed=False))
+                found.append(MaskColumn(column.name, own, computed=view))
             if column.name in nodes:
-                found.append(MaskColumn(column.name, own, computed=not _reads_nothing(nodes[column.name])))
+                found.append(MaskColumn(column.name, own, computed=view or not _reads_nothing(nodes[column.name])))
             elif not self.rewriting.before:
-                found.append(MaskColumn(column.name, own, computed=not self.rewriting.plain))
+                found.append(MaskColumn(column.name, own, computed=view or not self.rewriting.plain))
         return found
 
 
