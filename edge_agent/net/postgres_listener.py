@@ -148,6 +148,7 @@ class Listener:
 
     def _tables_moved(self) -> None:
         """What one session was allowed to do may show classified columns to any other in a new way."""
+        self._catalogue.stale()
         for one in tuple(self._sessions.values()):
             one.relay.forget_columns()
 
