@@ -122,6 +122,18 @@ class Hidden:
         return command(f"{self.guard}q".encode(), CHANGED_SQL)
 
     @property
+    def try_all(self) -> bytes:
+        """Five commands: `try_count` with what is deferred to the end of the transaction, which stays deferred."""
+        name, probe = f"{self.guard}q".encode(), f"{self.guard}c".encode()
+        return b"".join((
+            command(name, b"SAVEPOINT " + probe),
+            command(name, b"SET CONSTRAINTS ALL IMMEDIATE"),
+            self.try_count,
+            command(name, b"ROLLBACK TO SAVEPOINT " + probe),
+            command(name, b"RELEASE SAVEPOINT " + probe),
+        ))  # fmt: skip
+
+    @property
     def try_keep(self) -> bytes:
         """One command: what was tried stays."""
         return command(f"{self.guard}q".encode(), f"RELEASE SAVEPOINT {self.guard}p".encode())

@@ -7,6 +7,7 @@ Rules:
   1. What was changed is the larger of the command tag's count and of what the server counted in all tables of the
      transaction: rows of data-changing CTEs, triggers, rules and cascades too. Not known (`track_counts` is off, a
      count that fell, no tag) is more.
+     Triggers that are deferred to the end of the transaction run for the count, are undone, and run again at its end.
   2. Until that is decided the client sees nothing of its answer: rows of RETURNING can't be taken back.
   3. What rolls back can't undo: sequences that moved, and what triggers did outside of the database.
 """
@@ -52,7 +53,7 @@ def on_probation(
         core.effects.append(Outcome(write.ticket, Ending.FAILED, None, state, reason, write.xid))
         yield from _end(core, job, place, None)
         return None
-    rows = _most(rows_of(answer), before, (yield from _changed(core, core.hidden.try_count, 1)))
+    rows = _most(rows_of(answer), before, (yield from _changed(core, core.hidden.try_all, 5)))
     if rows is None or rows > within or link.overflowed:
         yield from _undo(core, job)
         return Tried(write.ticket, rows, stays=False)

@@ -165,6 +165,29 @@ def test_a7_rows_of_triggers_count(edge: InProcessEdge) -> None:
         edge.postgres.admin("DROP TRIGGER tell ON shop.orders; DROP FUNCTION shop.tell(); DROP TABLE shop.trail")
 
 
+def test_g3_rows_of_triggers_that_wait_for_the_commit_count(edge: InProcessEdge) -> None:
+    edge.postgres.admin(
+        "CREATE TABLE shop.trail (id int); GRANT ALL ON shop.trail TO PUBLIC;"
+        "CREATE FUNCTION shop.tell() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO shop.trail SELECT generate_series(1, 4); RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER tell AFTER UPDATE ON shop.orders DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION shop.tell();"
+    )
+    try:
+        for autocommit in (True, False):
+            with psycopg.connect(edge.dsn, autocommit=autocommit) as caller:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match=DENIED):
+                    caller.execute(UPDATE, (1, 3))
+                caller.rollback()
+        with psycopg.connect(edge.dsn) as caller:
+            caller.execute(UPDATE, (1, 1))
+            caller.commit()
+        assert changed(edge) == 1
+        assert int(edge.postgres.admin("SELECT count(*) FROM shop.trail")) == 4
+    finally:
+        edge.postgres.admin("DROP TRIGGER tell ON shop.orders; DROP FUNCTION shop.tell(); DROP TABLE shop.trail")
+
+
 def test_what_the_caller_rolled_back_is_given_back(edge: InProcessEdge) -> None:
     with psycopg.connect(edge.dsn) as caller:
         for _ in range(3):
