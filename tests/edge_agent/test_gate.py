@@ -198,7 +198,7 @@ def test_a_pass_within_a_budget_needs_one_and_no_more_rows_than_it_has() -> None
         gate.admit_within(counted, 1)
 
 
-def test_w7_a_pass_says_how_many_rows_were_approved() -> None:
+def test_w6_a_pass_says_how_many_rows_were_approved() -> None:
     gate = standing_gate()
     decision = gate.decide(CALLER, "db", WRITE, "simple")
     paper = dataclasses.replace(approval(decision), preview_digest="b" * 64, most_rows=3)

@@ -211,7 +211,7 @@ def test_a_failed_question_leaves_the_transaction_usable(edge: InProcessEdge) ->
     assert any("22012" in reason for reason in shown(edge).why)
 
 
-def test_g1_the_servers_errors_do_not_carry_values_into_a_preview(edge: InProcessEdge) -> None:
+def test_the_servers_errors_do_not_carry_values_into_a_preview(edge: InProcessEdge) -> None:
     preview = previewed(edge, "UPDATE boxes SET price = secret::int WHERE id = 1")
     assert "xxx" not in " ".join(preview.why)
     assert any("22P02" in reason for reason in preview.why)
@@ -237,7 +237,7 @@ def zeroes(edge: InProcessEdge) -> str:
 
 
 @pytest.mark.parametrize("values", [None, (45,)], ids=["simple", "extended"])
-def test_w7_a_write_that_changes_more_rows_than_were_approved_is_rolled_back(
+def test_w6_a_write_that_changes_more_rows_than_were_approved_is_rolled_back(
     edge: InProcessEdge, values: tuple[int] | None
 ) -> None:
     edge.control.verdict = "approved"
@@ -255,7 +255,7 @@ def test_w7_a_write_that_changes_more_rows_than_were_approved_is_rolled_back(
 
 
 @pytest.mark.parametrize("values", [None, (45,)], ids=["simple", "extended"])
-def test_w7_in_the_callers_own_transaction_it_fails_the_transaction(
+def test_w6_in_the_callers_own_transaction_it_fails_the_transaction(
     edge: InProcessEdge, values: tuple[int] | None
 ) -> None:
     edge.control.verdict = "approved"

@@ -133,7 +133,7 @@ def test_what_has_no_such_query_says_why(text: str) -> None:
         "insert into t values (lo_creat(-1))",
     ],
 )
-def test_p4_what_calls_more_than_proven_reads_is_no_proven_read_as_a_preview(text: str) -> None:
+def test_p6_what_calls_more_than_proven_reads_is_no_proven_read_as_a_preview(text: str) -> None:
     rewriting = made(text)
     columns = COLUMNS[: rewriting.width or 2]
     assert not classify_sql(rewriting.sample_sql(columns, LIMITS), ("public",)).is_read
