@@ -27,7 +27,7 @@ def touches(verdict: SqlVerdict, text: bytes, columns: Columns) -> bool:
         columns: What is classified.
     """
     classification = verdict.classification
-    if not classification.certain or classification.kind in _OPAQUE or verdict.cursors:
+    if not classification.certain or classification.kind in _OPAQUE or verdict.cursors or verdict.executes:
         return True
     for access in classification.accesses:
         match access.object.kind:
@@ -54,7 +54,8 @@ def _calls_telltale(text: bytes) -> bool:
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
-            if node.get("sval") in _TELLTALE_FUNCTIONS:
+            name = node.get("sval")
+            if isinstance(name, str) and name in _TELLTALE_FUNCTIONS:
                 return True
             stack.extend(node.values())
         elif isinstance(node, list):

@@ -146,11 +146,12 @@ class Listener:
             else:
                 one.relay.learn_columns()
 
-    def _tables_moved(self) -> None:
+    def _tables_moved(self, mover: Relay) -> None:
         """What one session was allowed to do may show classified columns to any other in a new way."""
         self._catalogue.stale()
         for one in tuple(self._sessions.values()):
-            one.relay.forget_columns()
+            if one.relay is not mover:
+                one.relay.forget_columns()
 
     def _registered(self, caller: str) -> Registration:
         directory = self._parts.directory()

@@ -189,6 +189,9 @@ class Core:
     def end_writes(self, writes: list[Write], ending: Ending, sqlstate: str = "", reason: str = "") -> None:
         """Tell how writes ended; deferred triggers of theirs may have run."""
         self.age += bool(writes)
+        if writes and ending is not Ending.COMMITTED:
+            # What was learned of tables meanwhile may be undone with them.
+            self.masks.forget()
         for write in writes:
             self.effects.append(Outcome(write.ticket, ending, write.rows, sqlstate, reason, write.xid))
 

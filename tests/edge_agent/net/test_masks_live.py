@@ -164,3 +164,114 @@ def test_what_is_not_classified_is_shown(caller: psycopg.Connection) -> None:
     assert caller.execute("SELECT id, address, low, name FROM shop.mails WHERE id = 1").fetchone() == (
         1, "c***@example.com", "***", "Customer 1",
     )  # fmt: skip
+
+
+def test_a_write_shows_no_more_than_a_read(caller: psycopg.Connection, edge: InProcessEdge) -> None:
+    sql = "UPDATE customers SET name = name WHERE id IN (4, 5) RETURNING id, email, lower(email), credit_limit"
+    for parameters in (None, ()):
+        assert caller.execute(sql, parameters).fetchone() == (4, "c***@example.com", "***", None)
+    again = "INSERT INTO customers (name, email) VALUES ('x', 'customer1@example.com')"
+    with pytest.raises(psycopg.errors.UniqueViolation) as caught:
+        caller.execute(again)
+    assert "customers_email_key" in str(caught.value)
+    assert caught.value.diag.message_detail is None
+    assert "customer1@" not in str(edge.control.reports)
+
+
+def test_a_refusal_says_what_to_do(caller: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"masked for you.*Use SELECT"):
+        caller.execute("COPY customers TO STDOUT")
+    with caller.cursor() as cursor, cursor.copy("COPY orders (id) TO STDOUT") as rows:
+        assert b"".join(rows).startswith(b"1\n")
+
+
+def test_what_is_shown_follows_what_tables_become(edge: InProcessEdge, caller: psycopg.Connection) -> None:
+    edge.postgres.admin(f"DROP VIEW IF EXISTS shop.turn; GRANT CREATE ON SCHEMA shop TO {edge.postgres.user}")
+    with psycopg.connect(edge.dsn, autocommit=True) as other:
+        caller.execute("CREATE OR REPLACE VIEW shop.turn AS SELECT id, name AS x FROM shop.customers WHERE id = 9")
+        for one in (caller, other):
+            assert one.execute("SELECT x, upper(x) FROM shop.turn", prepare=True).fetchone() == ("Customer 9", "***")
+        caller.execute("CREATE OR REPLACE VIEW shop.turn AS SELECT id, email AS x FROM shop.customers WHERE id = 9")
+        for one in (caller, other):
+            got = one.execute("SELECT x, upper(x) FROM shop.turn", prepare=True).fetchone()
+            assert got == ("c***@example.com", "***")
+        with caller.transaction():
+            caller.execute("CREATE OR REPLACE VIEW shop.turn AS SELECT id, name AS x FROM shop.customers WHERE id = 8")
+            assert caller.execute("SELECT x FROM shop.turn").fetchone() == ("Customer 8",)
+            raise psycopg.Rollback
+        assert caller.execute("SELECT x FROM shop.turn").fetchone() == ("c***@example.com",)
+    edge.postgres.admin("DROP VIEW shop.turn")
+
+
+def test_a_policy_counts_from_when_it_is_in_force(
+    tmp_path_factory: pytest.TempPathFactory, any_postgres: RealPostgres
+) -> None:
+    any_postgres.admin(SETUP)
+    read = "SELECT email FROM customers WHERE id = 1"
+    with (
+        edge_in_process(tmp_path_factory.mktemp("edge"), any_postgres) as edge,
+        psycopg.connect(edge.dsn, autocommit=True) as caller,
+    ):
+        assert caller.execute(read).fetchone() == ("customer1@example.com",)
+        edge.enter(POLICIES, 2)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="Send it again"):
+            caller.execute(read)
+        assert caller.execute(read).fetchone() == ("c***@example.com",)
+        permit = 'permit (principal == Caller::"agent-7", action == Action::"reveal", resource);'
+        edge.enter(POLICIES + f'@id("all") {permit}', 3)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            caller.execute(read)
+        got = caller.execute("SELECT email, credit_limit FROM customers WHERE id = 1").fetchone()
+        assert got == ("customer1@example.com", None)
+
+
+def test_who_may_reveal_sees_everything(tmp_path_factory: pytest.TempPathFactory, any_postgres: RealPostgres) -> None:
+    any_postgres.admin(SETUP)
+    everything = STARTER_TEXT + '@id("all") @columns("shop.*.email") permit (principal, action == Action::"reveal", '
+    everything += 'resource == DataClass::"pii.email");'
+    with (
+        edge_in_process(tmp_path_factory.mktemp("edge"), any_postgres, everything) as edge,
+        psycopg.connect(edge.dsn, autocommit=True) as caller,
+    ):
+        assert caller.execute("SELECT lower(email) FROM customers WHERE id = 1").fetchone() == (
+            "customer1@example.com",
+        )
+        with caller.cursor() as cursor, cursor.copy("COPY customers TO STDOUT") as rows:
+            assert TAIL in b"".join(rows)
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation, match=r"customer1@example\.com"):
+            caller.execute("SELECT email::int FROM customers WHERE id = 1")
+
+
+def test_values_that_look_like_it_are_masked_wherever_they_stand(
+    tmp_path_factory: pytest.TempPathFactory, any_postgres: RealPostgres
+) -> None:
+    any_postgres.admin(SETUP)
+    looked_for = STARTER_TEXT + '@id("mail") @detect("email card") forbid (principal, action == Action::"reveal", '
+    looked_for += 'resource == DataClass::"pii.email");'
+    with (
+        edge_in_process(tmp_path_factory.mktemp("edge"), any_postgres, looked_for) as edge,
+        psycopg.connect(edge.dsn, autocommit=True) as caller,
+    ):
+        row = "SELECT id, name, 'to ' || email, row_to_json(c), ARRAY[email] FROM customers c WHERE id = 2"
+        for binary in (False, True):
+            got = caller.execute(row, binary=binary).fetchone()
+            assert got is not None
+            assert got[:3] == (2, "Customer 2", "to ***")
+            assert "customer2@" not in str(got)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            caller.execute("COPY customers TO STDOUT")
+
+
+def test_rows_in_any_pieces_are_masked(caller: psycopg.Connection) -> None:
+    wide = "SELECT repeat('x', 70000) AS long, email, i FROM shop.customers, generate_series(1, 20) i"
+    count = 0
+    for long, email, _ in caller.cursor().stream(wide):
+        assert (len(long) if long != "***" else 3, email) == (3, "c***@example.com")
+        count += 1
+    assert count == 800
+
+
+def test_rows_of_a_pipeline_are_masked(caller: psycopg.Connection) -> None:
+    with caller.pipeline():
+        cursors = [caller.execute("SELECT email FROM customers WHERE id = %s", (i,)) for i in range(1, 6)]
+    assert [cursor.fetchone() for cursor in cursors] == [("c***@example.com",)] * 5
