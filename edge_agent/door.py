@@ -6,11 +6,10 @@ A Judgement is forgotten when the gate's generation moves, so a repeated text co
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from edge_agent.classify.cache import Classifier
+from edge_agent.classify.sql import SqlVerdict
 from edge_agent.gate import Gate, Pass
 from edge_agent.mask.owed import Masks
 from edge_agent.protocols.postgres.door import Judgement
@@ -24,12 +23,6 @@ MAX_REMEMBERED: Final = 512
 
 MAX_REMEMBERED_BYTES: Final = 16 * 1024
 """A longer text is judged anew each time; the classifier remembers it for all sessions."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    judgement: Judgement
-    facts: Mapping[str, object]
 
 
 class SessionDoor:
@@ -54,10 +47,11 @@ class SessionDoor:
         self._gate, self._classifier, self._caller, self._target = gate, classifier, caller, target
         self._role, self._search_path = role, schemas_of(search_path, role)
         self._witnessed = witnessed if witnessed is not None else Witnessed()
-        self._known: OrderedDict[tuple[QueryProtocol, bytes], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[QueryProtocol, bytes], Judgement] = OrderedDict()
+        self._alike: OrderedDict[tuple[QueryProtocol, int], Judgement] = OrderedDict()
         self._generation = gate.generation
         self._masks = masks if masks is not None else Masks(tuple)
-        self._masks.changed = self._known.clear
+        self._masks.changed = self._forget
 
     @property
     def may_write(self) -> bool:
@@ -66,11 +60,21 @@ class SessionDoor:
 
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
         """Judge a text under the policies in force now."""
-        return self._look_up(protocol, text).judgement
-
-    def facts(self, protocol: QueryProtocol, text: bytes) -> Mapping[str, object]:
-        """What a Record says of this text: the same for each time it runs."""
-        return self._look_up(protocol, text).facts
+        if self._generation != self._gate.generation:
+            self._generation = self._gate.generation
+            self._forget()
+        key = (protocol, text)
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+            return found
+        verdict = self._witnessed.judged(text, self._classifier.classify(text, self._search_path))
+        judgement = self._judge_alike(protocol, verdict, text)
+        if len(text) <= MAX_REMEMBERED_BYTES:
+            self._known[key] = judgement
+            if len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
+        return judgement
 
     def admit(self, judgement: Judgement) -> Pass:
         """Build the Pass of an allowed text. Raises Refused when policy has moved meanwhile."""
@@ -96,37 +100,47 @@ class SessionDoor:
     def distrust_names(self) -> None:
         """Something ran that may have moved the search path: unqualified names prove nothing from here on."""
         self._search_path = ()
-        self._known.clear()
+        self._forget()
 
-    def _look_up(self, protocol: QueryProtocol, text: bytes) -> _Known:
-        if self._generation != self._gate.generation:
-            self._generation = self._gate.generation
-            self._known.clear()
-        key = (protocol, text)
-        found = self._known.get(key)
-        if found is not None:
-            self._known.move_to_end(key)
-            return found
-        verdict = self._witnessed.judged(text, self._classifier.classify(text, self._search_path))
+    def _forget(self) -> None:
+        self._known.clear()
+        self._alike.clear()
+
+    def _judge_alike(self, protocol: QueryProtocol, verdict: SqlVerdict, text: bytes) -> Judgement:
+        """The Judgement of a text, by its verdict.
+
+        The classifier gives texts that differ by literals alone one verdict: by that very object a Judgement is found
+        again (it keeps the verdict, so that the id stays its own). What is masked depends on the text itself: where
+        anything is, each text has a Judgement of its own.
+        """
+        key = (protocol, id(verdict))
+        masked = self._masks.owes
+        alike = None if masked else self._alike.get(key)
+        if alike is not None:
+            self._alike.move_to_end(key)
+            return alike
         decision = self._gate.decide(self._caller, self._target, verdict.classification, protocol.value)
         judgement = Judgement(verdict, decision, self._masks.of(verdict, text))
-        found = _Known(judgement, facts_of(judgement, text))
-        if len(text) <= MAX_REMEMBERED_BYTES:
-            self._known[key] = found
-            if len(self._known) > MAX_REMEMBERED:
-                self._known.popitem(last=False)
-        return found
+        if not masked:
+            self._alike[key] = judgement
+            if len(self._alike) > MAX_REMEMBERED:
+                self._alike.popitem(last=False)
+        return judgement
 
 
 def facts_of(judgement: Judgement, text: bytes) -> dict[str, object]:
     """Columns of `records` that a Judgement fills."""
+    return facts_alike(judgement) | {"text_digest": sha256(text)}
+
+
+def facts_alike(judgement: Judgement) -> dict[str, object]:
+    """Those of them that are the same for all texts with this Judgement."""
     classification, decision = judgement.verdict.classification, judgement.decision
     return {
         "kind": classification.kind,
         "effect": classification.effect.word,
         "objects": [access.spelled for access in classification.accesses],
         "statement": classification.normalised,
-        "text_digest": sha256(text),
         "outcome": decision.outcome.name.lower(),
         "policies": list(decision.policies),
         "bundle": decision.revision,

@@ -62,7 +62,7 @@ class Relay:
 
     def __init__(
         self, facts: SessionFacts, session: Session, door: SessionDoor, records: SessionRecords, around: Surroundings,
-        masks: Masks, tables_moved: Callable[[Relay], None],
+        masks: Masks, tables_moved: Callable[[], None],
     ) -> None:  # fmt: skip
         self._facts, self._session, self._door, self._records, self._around = facts, session, door, records, around
         self._client: Wire
@@ -73,7 +73,6 @@ class Relay:
         self._full: set[Wire] = set()
         self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
         self._masks, self._tables_moved = masks, tables_moved
-        self._movers: set[int] = set()
         self._learning: asyncio.TimerHandle | None = None
         self.reason = ""
         """Why the session ended."""
@@ -151,7 +150,7 @@ class Relay:
         session = self._session
         try:
             for forwarded in session.take_records():
-                self._record(forwarded)
+                self._records.command(forwarded)
         except TwokeysError as error:
             session.end(error.happened)
             session.take_records()
@@ -168,16 +167,6 @@ class Relay:
             self._over.set()
         else:
             self._press_back()
-
-    def _record(self, forwarded: events.Forwarded) -> None:
-        judgement = forwarded.judgement
-        # What an EXECUTE runs is in no text of its own.
-        known = not judgement.verdict.executes
-        facts = self._door.facts(forwarded.protocol, forwarded.text) if known else facts_of(judgement, forwarded.text)
-        body: dict[str, object] = {"protocol": forwarded.protocol.value, "text": forwarded.text}
-        if forwarded.bind is not None:
-            body["bind"] = forwarded.bind
-        self._records.append(RecordType.COMMAND, facts, msgspec.json.encode(body))
 
     def _press_back(self) -> None:
         if not self._session.wants_client_bytes:
@@ -217,10 +206,6 @@ class Relay:
             ):  # fmt: skip
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.take(effect)
-                if isinstance(effect, events.Outcome) and effect.ticket in self._movers:
-                    # Before the caller hears of it: who is told by the caller asks no session that knows less.
-                    self._movers.discard(effect.ticket)
-                    self._tables_moved(self)
             case events.Withdrawn():
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.withdraw(effect.reason)
@@ -246,8 +231,6 @@ class Relay:
     def _wait(self, effect: events.Held | events.Allowed) -> None:
         # SET, DO, a function: what unqualified names mean may move with it, for the very next message already.
         moves_names = effect.judgement.verdict.classification.effect is Effect.PRIVILEGED
-        if effect.judgement.verdict.classification.effect >= Effect.DDL:
-            self._movers.add(effect.ticket)
         before = self._door.distrust_names if moves_names else _nothing
         waiting = WaitingCommand(effect.ticket, self._session, self._settle, self._records, before)
         self._waiting[effect.ticket] = waiting
@@ -285,6 +268,8 @@ class Relay:
         try:
             await run(effect, waiting)
         finally:
+            if effect.judgement.verdict.classification.effect >= Effect.DDL:
+                self._tables_moved()
             self._around.holds.give(caller)
             self._copies.forget(effect.ticket)
             self._waiting.pop(effect.ticket, None)

@@ -33,6 +33,9 @@ _PYTHON: Final[dict[ColumnType, type]] = {
     ColumnType.BOOLEAN: bool,
     ColumnType.TEXT_LIST: list,
 }
+_BLANKS: Final = {"body_sha256": (b'"', b'"'), "seq": (b"", b""), "text_digest": (b'"', b'"'), "time": (b'"', b'"')}
+"""The blanks of a `Form` in their order, with what stands before and after their values."""
+
 _TYPES: Final = {column.name: _PYTHON[column.type] for column in RECORDS.columns if column.name not in OWN_FIELDS}
 
 
@@ -75,6 +78,43 @@ def spell(header: Mapping[str, object], own: Mapping[str, object]) -> bytes:
         if len(line) > MAX_LINE_BYTES:
             raise InvalidInput("A record's header is too long.", not_done="It was not recorded.", code="bad_header")
     return line
+
+
+class Form:
+    """A statement's header spelled once, with blanks for what differs each time it runs, its literals' digest included.
+
+    Args:
+        header: Columns of `records`, without the blanks and without those the journal writes itself.
+        source: The journal's.
+
+    Raises:
+        InvalidInput: for a header that can't be recorded.
+    """
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, header: Mapping[str, object], source: str) -> None:
+        check(header)
+        own = {"seq": MAX_INTEGER, "source": source, "time": "2026-11-22T20:00:00.000Z", "body_sha256": "0" * 64}
+        whole = {**header, "text_digest": "0" * 64}
+        if len(spell(whole, own)) != len(_dumps({**whole, **own})):
+            header = {name: _shorter(value) for name, value in header.items()}
+        pieces, between = [], b"{"
+        for name in sorted({*header, *OWN_FIELDS, *_BLANKS}):
+            opens, closes = _BLANKS.get(name, (b"", b""))
+            if name in _BLANKS:
+                pieces.append(between + b'"%b":%b' % (name.encode(), opens))
+                between = closes + b","
+            else:
+                between += _dumps({name: source if name == "source" else header[name]})[1:-1] + b","
+        pieces.append(between[:-1] + b"}")
+        self._pieces = tuple(pieces)
+
+    def fill(self, body_sha256: str, sequence: int, text_digest: str, time_text: str) -> bytes:
+        """The canonical line: what `spell` gives for the same."""
+        first, second, third, fourth, last = self._pieces
+        body, text, at = body_sha256.encode(), text_digest.encode(), time_text.encode()
+        return b"%b%b%b%d%b%b%b%b%b" % (first, body, second, sequence, third, text, fourth, at, last)
 
 
 def _dumps(value: Mapping[str, object]) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.recorder.header import OWN_FIELDS, TimeText, check, spell
+from edge_agent.recorder.header import OWN_FIELDS, Form, TimeText, check, spell
 from twokeys.digest import MAX_INTEGER, canonical
 from twokeys.errors import InvalidInput
 from twokeys.record import MAX_LINE_BYTES, RecordType
@@ -31,6 +31,38 @@ HEADERS = st.fixed_dictionaries(
 def test_the_quick_spelling_is_the_canonical_one(header: dict[str, object]) -> None:
     check(header)
     assert spell(header, {"seq": 7}) == canonical({**header, "seq": 7})  # type: ignore[dict-item]
+
+
+OWN = st.fixed_dictionaries(
+    {
+        "seq": st.integers(1, MAX_INTEGER),
+        "source": st.sampled_from(["edge-1", "e"]),
+        "time": st.sampled_from(["2026-11-22T20:00:00.000Z", "2026-11-23T01:02:03.999Z"]),
+        "body_sha256": st.sampled_from(["0" * 64, "f" * 64]),
+    }
+)
+
+
+@given(HEADERS, OWN, st.sampled_from(["0" * 64, "e" * 64]))
+def test_a_form_is_filled_as_its_header_is_spelled(header: dict[str, object], own: dict[str, object], it: str) -> None:
+    """Whatever the header says: its blanks are known by their place, not searched for."""
+    header = {name: value for name, value in header.items() if name != "text_digest"}
+    line = Form(header, str(own["source"])).fill(str(own["body_sha256"]), int(str(own["seq"])), it, str(own["time"]))
+    assert line == spell({**header, "text_digest": it}, own)
+
+
+def test_the_form_of_a_long_header_is_shortened_as_its_line_would_be() -> None:
+    header = {"type": "command", "statement": "\x01" * 60_000, "objects": ["read:table:public.t"] * 900}
+    own = {"seq": MAX_INTEGER, "source": "edge-1", "time": "2026-11-22T20:00:00.000Z", "body_sha256": "0" * 64}
+    line = Form(header, "edge-1").fill("0" * 64, MAX_INTEGER, "1" * 64, str(own["time"]))
+    assert line == spell({**header, "text_digest": "1" * 64}, own)
+    assert len(line) < MAX_LINE_BYTES
+
+
+def test_a_form_of_what_cannot_be_recorded_is_refused() -> None:
+    for header in ({}, {"type": "command", "seq": 1}, {"type": "command", "rows": "3"}):
+        with pytest.raises(InvalidInput):
+            Form(header, "edge-1")
 
 
 @given(
