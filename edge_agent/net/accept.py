@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-from edge_agent.net.wire import Wire, WireLost
+from edge_agent.net.wire import SHUTDOWN_SECONDS, Wire, WireLost
 
 ALPN: Final = "postgresql"
 """What a client that begins with TLS must ask for; without it the bytes could be meant for another service."""
@@ -104,7 +104,13 @@ async def wire_of(connection: socket.socket, direct: ssl.SSLContext | None, seco
     try:
         async with asyncio.timeout(seconds):
             begins_with_tls = direct is not None and await _first_byte(connection) == TLS_HANDSHAKE
-            await loop.connect_accepted_socket(lambda: wire, connection, ssl=direct if begins_with_tls else None)
+            if begins_with_tls:
+                await loop.connect_accepted_socket(
+                    lambda: wire, connection, ssl=direct, ssl_handshake_timeout=seconds,
+                    ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+                )  # fmt: skip
+            else:
+                await loop.connect_accepted_socket(lambda: wire, connection)
     except (OSError, TimeoutError) as error:
         connection.close()
         raise WireLost from error
