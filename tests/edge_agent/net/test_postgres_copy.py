@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,15 @@ def test_a_server_that_takes_no_more_gets_no_more(tmp_path: Path) -> None:
     core = Core(takes=CHUNK_BYTES)
     give_back(core, CopyRoom(tmp_path), LONG, copied(LONG)).close()
     assert (len(core.got), core.ended) == (CHUNK_BYTES, [])
+
+
+def test_w5_what_passed_through_is_told_once_for_its_record() -> None:
+    one = desk(Core(), CopyRoom(), [])
+    one.hold(7, None)
+    assert one.body() is None
+    one.act(events.Copied(7, copied(LONG)), Wire())
+    assert json.loads(one.body() or b"")["copy"]["sha256"] == hashlib.sha256(LONG).hexdigest()
+    assert one.body() is None
 
 
 @given(st.lists(st.binary(max_size=100), max_size=8))
