@@ -272,7 +272,9 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
     takes = expect.EXECUTE_TAKES + b"G" * copy_in
     mask = None if owed is None else watch(core, portal.name, owed)
     hides += HIDES * (mask is not None)
-    link.forward(permission, job.raw, Expected(takes, expect.EXECUTE_ENDS, answer=answer, hides=hides, mask=mask))
+    # No limit (see `write_step`): a portal that is suspended does not say how many rows were changed (attack W4).
+    raw = encode.execute(portal.name) if job.max_rows and job.judgement.writes else job.raw
+    link.forward(permission, raw, Expected(takes, expect.EXECUTE_ENDS, answer=answer, hides=hides, mask=mask))
     if copy_in:
         # The server would ignore a Sync before CopyDone.
         return

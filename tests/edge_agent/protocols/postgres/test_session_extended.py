@@ -165,14 +165,6 @@ def test_w3_what_sql_prepared_or_declared_is_unknown_here() -> None:
     assert kinds(script.client(encode.execute(b"c"), SYNC)) == "E(34000)ZI"
 
 
-def test_w4_a_row_limited_write_is_refused_before_anything_is_forwarded() -> None:
-    script = Script(answers=[True])
-    assert "E(0A000)" in kinds(
-        script.client(encode.parse(b"", WRITE), encode.bind(b"", b""), encode.execute(b"", 2), SYNC)
-    )
-    assert script.ran == [] and script.held == []
-
-
 def test_g7_a_suspended_portal_goes_on_under_the_guard() -> None:
     script = Script()
     script.client(BEGIN, encode.parse(b"", b"SELECT 1"), encode.bind(b"p", b""), encode.execute(b"p", 1), SYNC)
@@ -227,3 +219,14 @@ def test_unresolved_types_are_asked_of_the_server() -> None:
         and held.command.parameter_types == ()
         and held.command.parameter_formats == (1,)
     )
+
+
+def test_w4_a_row_limit_that_means_nothing_is_left_out_and_one_that_does_is_refused() -> None:
+    update = encode.parse(b"", b"UPDATE orders SET total = 1") + encode.bind(b"", b"", [])
+    run = Script(answers=[True])
+    assert "C" in kinds(run.client(update + encode.execute(b"", 1) + SYNC))
+    assert encode.execute(b"") in run.sent and encode.execute(b"", 1) not in run.sent
+    run = Script(answers=[True])
+    held = encode.parse(b"", b"SELECT id FROM orders FOR UPDATE") + encode.bind(b"", b"", [])
+    assert "E(0A000)" in kinds(run.client(held + encode.execute(b"", 1) + SYNC))
+    assert run.held == []
