@@ -103,6 +103,10 @@ WAYS = {
     "join_using": "SELECT email FROM shop.customers a FULL JOIN shop.customers b USING (email)",
     "recursive": "WITH RECURSIVE r AS (SELECT 1 n, email e FROM customers UNION ALL SELECT n+1, e FROM r WHERE n<2)"
     " SELECT e FROM r",
+    "functional_notation": "SELECT email(c) FROM shop.customers c",
+    "row_within": "SELECT (x).email FROM (SELECT c AS x FROM customers c OFFSET 0) q",
+    "record": "SELECT * FROM customers c, json_to_record(row_to_json(c)) AS r(email text)",
+    "natural_join": "SELECT * FROM (SELECT email n FROM customers) a NATURAL JOIN (SELECT email n FROM customers) b",
     "error": "SELECT email::int FROM shop.customers",
     "error_of_names": "SELECT email::regclass FROM shop.customers",
     "error_in_a_join": "SELECT 1 FROM shop.customers WHERE email::date > now()",
@@ -275,3 +279,22 @@ def test_rows_of_a_pipeline_are_masked(caller: psycopg.Connection) -> None:
     with caller.pipeline():
         cursors = [caller.execute("SELECT email FROM customers WHERE id = %s", (i,)) for i in range(1, 6)]
     assert [cursor.fetchone() for cursor in cursors] == [("c***@example.com",)] * 5
+
+
+def test_what_sql_prepared_is_masked_when_it_runs(caller: psycopg.Connection) -> None:
+    caller.execute("PREPARE told (int) AS SELECT email, upper(email), name FROM customers WHERE id = $1")
+    assert caller.execute("EXECUTE told(3)").fetchone() == ("c***@example.com", "***", "Customer 3")
+    assert psycopg.ClientCursor(caller).execute("EXECUTE told(3)").fetchone() == (
+        "c***@example.com",
+        "***",
+        "Customer 3",
+    )
+
+
+def test_other_sessions_texts_are_not_shown(caller: psycopg.Connection, edge: InProcessEdge) -> None:
+    with psycopg.connect(edge.dsn, autocommit=True) as other:
+        other.execute("SELECT id FROM orders WHERE status = 'customer1@example.com'")
+        said = caller.execute("SELECT query FROM pg_stat_activity WHERE query LIKE '%customer1@%'").fetchall()
+        assert set(said) == {("***",)}
+        said = caller.execute("SELECT q.query, pid FROM pg_stat_get_activity(NULL) q").fetchall()
+        assert not _ADDRESS.search(str(said))
