@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.end_to_end.conftest import Begin
+from tests.support.callers import WaitingCaller
 from tests.support.deployment import Deployment
 from tests.support.policies import annotated, change_policy
 from tests.support.postgres import RealPostgres
@@ -103,3 +104,15 @@ def test_it_outlives_the_edge(retrying: Deployment) -> None:
     retrying.vote("rob", request, approve=True)
     assert send(retrying, UPDATE, 36) == 1
     assert total(retrying, 36) == before + 1
+
+
+def test_a5_of_many_that_come_back_at_once_one_runs(retrying: Deployment) -> None:
+    before = total(retrying, 37)
+    with pytest.raises(psycopg.Error):
+        send(retrying, UPDATE, 37)
+    retrying.vote("rob", retrying.one_pending(), approve=True)
+    callers = [WaitingCaller(retrying.dsn, UPDATE, (37,)) for _ in range(5)]
+    ran = [caller for caller in callers if caller.done().error is None]
+    assert len(ran) == 1 and total(retrying, 37) == before + 1
+    for left in retrying.pending():
+        retrying.vote("rob", left, approve=False, reason="a test")
