@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_agent.classify.sql import classify_sql
+from edge_agent.classify.sql import SqlVerdict, classify_sql
 from edge_agent.gate import Gate, Pass, Standing, World
 from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.witnessed import Witnessed
@@ -34,8 +34,11 @@ class TestDoor:
         self.approving.enter(World("edge-1", 1, Policies(ALLOW_ALL, 1), {}))
 
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
-        verdict = self.witnessed.judged(text, classify_sql(text, ("shop", "public")))
+        verdict = self.witnessed.judged(text, self._classify(text))
         return Judgement(verdict, self.gate.decide(CALLER, "sample-db", verdict.classification, protocol.value))
+
+    def _classify(self, text: bytes) -> SqlVerdict:
+        return classify_sql(text, ("shop", "public"))
 
     def witness(self, text: bytes, message: str) -> None:
         self.witnessed.note(text, message)
@@ -50,3 +53,13 @@ class TestDoor:
         """The Pass that people's approval would give; the gate's own tests cover how it is redeemed."""
         decision = self.approving.decide(CALLER, "sample-db", judgement.verdict.classification, "simple")
         return self.approving.admit(decision)
+
+
+class FooledDoor(TestDoor):
+    """Takes everything but transaction control for a read: a hole in the classifier that nobody knows of."""
+
+    def _classify(self, text: bytes) -> SqlVerdict:
+        found = super()._classify(text)
+        if found.actions and not found.refusal:
+            return found
+        return classify_sql(b"SELECT 1", ("shop", "public"))

@@ -48,6 +48,7 @@ class Shell:
     user: tuple[str, str] | None = None
     policies: str | None = None
     may_write: bool = True
+    door: type[TestDoor] = TestDoor
     limits: SessionLimits = field(default_factory=SessionLimits)
     effects: list[Effect] = field(default_factory=list)
     records: list[Forwarded] = field(default_factory=list)
@@ -127,7 +128,7 @@ class Served:
 
     def __init__(self, shell: Shell, client: socket.socket, upstream: socket.socket, ready: UpstreamReady) -> None:
         self.shell, self.client, self.upstream, self.ready = shell, client, upstream, ready
-        self.door = TestDoor(*([shell.policies] if shell.policies is not None else []), may_write=shell.may_write)
+        self.door = shell.door(*([shell.policies] if shell.policies is not None else []), may_write=shell.may_write)
         self.session = Session(self.door, guard=f"_tk{secrets.token_hex(8)}", limits=shell.limits)
         self.asked: dict[int, Held | Allowed] = {}
         self.bell, self.ringer = socket.socketpair()
