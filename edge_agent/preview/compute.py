@@ -41,15 +41,21 @@ class Computing:
         """What this Command would do. `kind` is its kind in words; see `twokeys.effect.Classification`."""
         action = kind[:256]
         try:
-            statement = read_statement(command.text, self._limits)
-            if statement.kind in _EVENTS:
-                return await self._rows(statement, action)
-            if statement.kind in ("DoStmt", "CallStmt", "ExecuteStmt"):
-                return await self._body(statement, action)
-            if statement.kind == "CopyStmt":
-                return self._copy(statement, action, command)
+            return await self._previewed(command, action)
         except NotRewritten as reason:
             return Preview(action=action, why=[_why(reason)])
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+            # A tree that this package reads wrongly must not end the session: people decide without a preview.
+            return Preview(action=action, why=["It could not be made: its statement is of an unusual form."])
+
+    async def _previewed(self, command: PostgresCommand, action: str) -> Preview:
+        statement = read_statement(command.text, self._limits)
+        if statement.kind in _EVENTS:
+            return await self._rows(statement, action)
+        if statement.kind in ("DoStmt", "CallStmt", "ExecuteStmt"):
+            return await self._body(statement, action)
+        if statement.kind == "CopyStmt":
+            return self._copy(statement, action, command)
         return _definition(statement, action)
 
     async def _rows(self, statement: Statement, action: str) -> Preview:
