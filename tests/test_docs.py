@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from tests.support.attack_index import page
+from twokeys import policy
+from twokeys.policy import STARTER_TEXT, Policies
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,3 +27,11 @@ def test_the_readme_names_only_targets_that_make_has() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()):
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
+
+
+def test_the_policies_of_the_page_on_approvals_are_valid() -> None:
+    text = (ROOT / "docs" / "approvals.md").read_text()
+    for sample in re.findall(r"```cedar\n(.*?)```", text, re.DOTALL):
+        Policies(STARTER_TEXT + sample, 1)
+    for name in ("MAX_WAIT_SECONDS", "MAX_BUDGET_ROWS", "MAX_BUDGET_MINUTES"):
+        assert f"to {getattr(policy, name)}" in text, name
