@@ -81,3 +81,19 @@ def test_sessions_that_connect_together_share_one_connection_of_the_catalogue(ed
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_what_an_approval_defines_is_seen_by_sessions_that_are_open(edge: InProcessEdge) -> None:
+    edge.postgres.admin(f"GRANT CREATE ON SCHEMA shop TO {edge.postgres.user}")
+    with psycopg.connect(edge.dsn, autocommit=True) as one, psycopg.connect(edge.dsn, autocommit=True) as other:
+        with pytest.raises(psycopg.Error, match="denied"):
+            other.execute("SELECT shop.news()")
+        edge.control.verdict = "approved"
+        try:
+            one.execute("CREATE FUNCTION shop.news() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 3'")
+        finally:
+            edge.control.verdict = "denied"
+        # A new session waits for a look; the open ones judge by what it found.
+        assert answer(edge, "SELECT shop.news()") == 3
+        assert other.execute("SELECT shop.news()").fetchone() == (3,)
+    edge.postgres.admin("DROP FUNCTION shop.news")
