@@ -186,6 +186,8 @@ def define(findings: Findings, kind: str, node: Tree) -> tuple[str, bool]:
         case "RenameStmt" | "AlterObjectSchemaStmt":
             if {node.get("renameType"), node.get("objectType")} & _PRIVILEGED_OBJECTS:
                 findings.privileged("renames or moves a role, or something of the server's")
+        case "CommentStmt":
+            _comment(findings, node)
         case "ClusterStmt":
             in_transaction = "relation" in node
         case "ReindexStmt":
@@ -230,6 +232,19 @@ def _function(findings: Findings, node: Tree) -> None:
                 findings.privileged("defines a function in a language that may do anything")
         elif option.get("defname") == "security":
             findings.because("runs with its owner's rights, if it says SECURITY DEFINER")
+
+
+def _comment(findings: Findings, node: Tree) -> None:
+    parts = [
+        item["String"]["sval"] for item in node.get("object", {}).get("List", {}).get("items", ()) if "String" in item
+    ]
+    kind = node.get("objtype", "")
+    if kind in _DROPS_ON_TABLE or kind in ("OBJECT_COLUMN", "OBJECT_TABCONSTRAINT"):
+        parts = parts[:-1]
+    elif kind not in _NAMED_DROPS:
+        return
+    if parts:
+        findings.relation_named(parts[-2] if len(parts) > 1 else "", parts[-1], Effect.DDL)
 
 
 def _drop(findings: Findings, node: Tree) -> None:
