@@ -72,7 +72,35 @@ def test_any_text_has_a_preview(text: str) -> None:
     preview(b"delete from t where " + text.encode())
 
 
-WORDS = ["a", "=", "1", "(", ")", ",", "case", "when", "then", "end", "is distinct from", "from", "where", "and", "returning", "select", "default", "set", "'x'", "[1]", ".b", "union", "limit 1", "for update", "into u", "group by a", "having"]
+WORDS = [
+    "a",
+    "=",
+    "1",
+    "(",
+    ")",
+    ",",
+    "case",
+    "when",
+    "then",
+    "end",
+    "is distinct from",
+    "from",
+    "where",
+    "and",
+    "returning",
+    "select",
+    "default",
+    "set",
+    "'x'",
+    "[1]",
+    ".b",
+    "union",
+    "limit 1",
+    "for update",
+    "into u",
+    "group by a",
+    "having",
+]
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=14))
