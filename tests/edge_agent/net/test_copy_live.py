@@ -320,3 +320,19 @@ def test_copies_out_are_reads_for_every_library(edge: InProcessEdge) -> None:
 
     assert asyncio.run(copy_out()).startswith(b"1\n2\n3\n1\n")
     assert edge.control.opened == []
+
+
+@pytest.mark.parametrize("policies", [None, ALLOW_ALL])
+def test_a_cancel_while_copying_in_ends_the_copy_and_the_session_goes_on(
+    edge: InProcessEdge, policies: str | None
+) -> None:
+    if policies is not None:
+        edge.enter(policies, 2)
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        said = pytest.raises(psycopg.errors.QueryCanceled)
+        with said, caller.cursor().copy("COPY stock FROM STDIN") as copy:
+            copy.write("1\tone\n")
+            caller.cancel_safe()
+            copy.write("2\ttwo\n")
+        assert caller.execute("SELECT count(*) FROM stock").fetchone() == (0,)
+    assert edge.control.opened == []
