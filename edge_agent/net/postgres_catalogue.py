@@ -33,6 +33,10 @@ from twokeys.errors import TwokeysError
 _REVISIONS: Final = itertools.count(1)
 """Of all targets: they share one classifier."""
 
+EAGER_LOOKS: Final = 60
+"""Looks, one a second, after something was run that may have moved the catalogue and nothing is seen to have moved: it
+stands in a transaction that is not committed yet."""
+
 _NOBODY: Final = Caller("twokeys-catalogue", CallerKind.MACHINE)
 
 
@@ -60,6 +64,8 @@ class CatalogueKeeper:
         self._look: asyncio.Task[None] | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._asked = 0
+        self._eager = 0
+        self._stamp = ""
         self.known: Catalogue | None = None
         """What is known now; None: nothing."""
 
@@ -80,6 +86,7 @@ class CatalogueKeeper:
         if not self._seconds:
             return
         self._asked += 1
+        self._eager = EAGER_LOOKS
         self._enter(None)
         if self._look is None or self._look.done():
             self._look = asyncio.get_running_loop().create_task(self._look_until_still())
@@ -116,7 +123,9 @@ class CatalogueKeeper:
     def _schedule(self) -> None:
         if self._tick is not None:
             self._tick.cancel()
-        self._tick = asyncio.get_running_loop().call_later(self._seconds, self._again) if self._seconds else None
+        seconds = min(self._seconds, 1) if self._eager else self._seconds
+        self._eager = max(0, self._eager - 1)
+        self._tick = asyncio.get_running_loop().call_later(seconds, self._again) if seconds else None
 
     def _again(self) -> None:
         if not self._in_use():
@@ -131,6 +140,8 @@ class CatalogueKeeper:
         if before is not None and stamp == [before.snapshot.stamp.encode()]:
             return before
         snapshot = read_snapshot(await self._answer(load_sql(self._limits)), self._limits)
+        if snapshot.stamp != self._stamp:
+            self._stamp, self._eager = snapshot.stamp, 0
         return Catalogue(snapshot, self._readers, next(_REVISIONS), self._limits)
 
     async def _answer(self, sql: str) -> list[bytes]:

@@ -97,3 +97,26 @@ def test_what_an_approval_defines_is_seen_by_sessions_that_are_open(edge: InProc
         assert answer(edge, "SELECT shop.news()") == 3
         assert other.execute("SELECT shop.news()").fetchone() == (3,)
     edge.postgres.admin("DROP FUNCTION shop.news")
+
+
+def test_a_definition_is_seen_once_its_transaction_commits(edge: InProcessEdge) -> None:
+    edge.postgres.admin(f"GRANT CREATE ON SCHEMA shop TO {edge.postgres.user}")
+    with psycopg.connect(edge.dsn) as one, psycopg.connect(edge.dsn, autocommit=True) as other:
+        edge.control.verdict = "approved"
+        try:
+            one.execute("CREATE FUNCTION shop.later() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 4'")
+        finally:
+            edge.control.verdict = "denied"
+        with pytest.raises(psycopg.Error, match="denied"):
+            other.execute("SELECT shop.later()")
+        one.commit()
+        # Nobody connects: the looks of the Edge's own find it.
+        for attempt in range(100):
+            try:
+                assert other.execute(f"SELECT shop.later() + {attempt}").fetchone() == (4 + attempt,)
+                break
+            except psycopg.Error:
+                continue
+        else:
+            pytest.fail("the definition was never seen")
+    edge.postgres.admin("DROP FUNCTION shop.later")
