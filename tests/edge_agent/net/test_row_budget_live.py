@@ -150,9 +150,9 @@ def test_a7_what_changes_more_than_its_tag_says_or_is_not_counted_is_asked_about
 def test_a7_rows_of_triggers_count(edge: InProcessEdge) -> None:
     edge.postgres.admin(
         "CREATE TABLE shop.trail (id int); GRANT ALL ON shop.trail TO PUBLIC;"
-        "CREATE FUNCTION shop.tell() RETURNS trigger LANGUAGE plpgsql AS"
+        "CREATE FUNCTION shop.note_change() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN INSERT INTO shop.trail SELECT generate_series(1, 50); RETURN NULL; END $$;"
-        "CREATE TRIGGER tell AFTER UPDATE ON shop.orders FOR EACH STATEMENT EXECUTE FUNCTION shop.tell();"
+        "CREATE TRIGGER tell AFTER UPDATE ON shop.orders FOR EACH STATEMENT EXECUTE FUNCTION shop.note_change();"
     )
     try:
         with (
@@ -162,16 +162,16 @@ def test_a7_rows_of_triggers_count(edge: InProcessEdge) -> None:
             caller.execute(UPDATE, (1, 1))
         assert changed(edge) == 0
     finally:
-        edge.postgres.admin("DROP TRIGGER tell ON shop.orders; DROP FUNCTION shop.tell(); DROP TABLE shop.trail")
+        edge.postgres.admin("DROP TRIGGER tell ON shop.orders; DROP FUNCTION shop.note_change(); DROP TABLE shop.trail")
 
 
 def test_g3_rows_of_triggers_that_wait_for_the_commit_count(edge: InProcessEdge) -> None:
     edge.postgres.admin(
         "CREATE TABLE shop.trail (id int); GRANT ALL ON shop.trail TO PUBLIC;"
-        "CREATE FUNCTION shop.tell() RETURNS trigger LANGUAGE plpgsql AS"
+        "CREATE FUNCTION shop.note_change() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN INSERT INTO shop.trail SELECT generate_series(1, 4); RETURN NULL; END $$;"
         "CREATE CONSTRAINT TRIGGER tell AFTER UPDATE ON shop.orders DEFERRABLE INITIALLY DEFERRED"
-        " FOR EACH ROW EXECUTE FUNCTION shop.tell();"
+        " FOR EACH ROW EXECUTE FUNCTION shop.note_change();"
     )
     try:
         for autocommit in (True, False):
@@ -185,7 +185,7 @@ def test_g3_rows_of_triggers_that_wait_for_the_commit_count(edge: InProcessEdge)
         assert changed(edge) == 1
         assert int(edge.postgres.admin("SELECT count(*) FROM shop.trail")) == 4
     finally:
-        edge.postgres.admin("DROP TRIGGER tell ON shop.orders; DROP FUNCTION shop.tell(); DROP TABLE shop.trail")
+        edge.postgres.admin("DROP TRIGGER tell ON shop.orders; DROP FUNCTION shop.note_change(); DROP TABLE shop.trail")
 
 
 def test_what_the_caller_rolled_back_is_given_back(edge: InProcessEdge) -> None:
