@@ -33,10 +33,28 @@ def test_a_repeated_text_is_judged_once() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     _, door = opened()
-    first = door.judge(SIMPLE, b"SELECT 0")
-    for at in range(1, MAX_REMEMBERED + 1):
-        door.judge(SIMPLE, b"SELECT %d" % at)
-    assert door.judge(SIMPLE, b"SELECT 0") is not first
+    first = door.judge(SIMPLE, b"SELECT $1")
+    for at in range(2, MAX_REMEMBERED + 2):
+        door.judge(SIMPLE, b"SELECT $%d" % at)
+    assert door.judge(SIMPLE, b"SELECT $1") is not first
+
+
+def test_texts_that_differ_by_literals_share_a_judgement_until_policy_moves() -> None:
+    gate, door = opened()
+    first = door.judge(SIMPLE, b"SELECT id FROM orders WHERE id = 1")
+    assert door.judge(SIMPLE, b"SELECT id FROM orders WHERE id = 22") is first
+    assert door.judge(QueryProtocol.EXTENDED, b"SELECT id FROM orders WHERE id = 3") is not first
+    gate.enter(World("edge-1", 2, Policies("", 2), {}))
+    assert door.judge(SIMPLE, b"SELECT id FROM orders WHERE id = 333").route is Route.DENIED
+
+
+def test_a_text_that_the_server_calls_a_write_shares_no_judgement() -> None:
+    _, door = opened()
+    text = b"SELECT id FROM orders WHERE id = 1"
+    door.judge(SIMPLE, text)
+    door.witness(text, "cannot execute INSERT in a read-only transaction")
+    assert door.judge(SIMPLE, text).route is Route.STEP
+    assert door.judge(SIMPLE, b"SELECT id FROM orders WHERE id = 2").route is Route.READ
 
 
 def test_w6_a_new_bundle_is_obeyed_by_the_next_text() -> None:

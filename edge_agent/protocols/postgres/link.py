@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from edge_agent.gate import Pass
 from edge_agent.mask.owed import Masks
@@ -93,6 +93,16 @@ class Link:
             raise TypeError("a forward needs a Pass")
         permission.spend()
         self.send(data, expected)
+
+    def forward_group(self, permission: Pass, data: bytes, expected: Iterable[Expected]) -> None:
+        """Send a whole group with one Execute, and its Sync. Raises Refused for a Pass that was used."""
+        if type(permission) is not Pass:
+            raise TypeError("a forward needs a Pass")
+        permission.spend()
+        self._to_server.append(data)
+        self._expected.extend(expected)
+        self._expected.append(SYNC)
+        self.unanswered += 1
 
     def send(self, data: bytes, expected: Expected | None) -> None:
         """Send anything else; a Query or Sync when `expected` is a ready one."""

@@ -48,6 +48,7 @@ from edge_agent.protocols.postgres.events import (
 )
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.framing import Splitter
+from edge_agent.protocols.postgres.group import MOST_MESSAGES, forward_group
 from edge_agent.protocols.postgres.hidden import Hidden
 from edge_agent.protocols.postgres.learn import learned
 from edge_agent.protocols.postgres.limits import WireLimits
@@ -359,6 +360,8 @@ class Session:
             if unit.size and not core.grouped:
                 unit.forget()
             unit.spans, unit.first = spans, at
+        if at == 0 and 3 <= count <= MOST_MESSAGES and self._step is None and not self.over:
+            at = count if forward_group(core, spans, buffer) else 0
         while at < count and self._step is None and not link.unanswered and not self.over:
             kind, start, end = spans[at]
             if not handle(kind, buffer, start, end):
