@@ -128,7 +128,8 @@ class Server:
         if (ours := self._control(word, text)) is not None:
             return ours
         if b"pg_my_temp_schema" in text:
-            values = (b"77", b"fp") if b"xact_id" in text else (b"fp",)
+            locks = (b"",) if b"pg_locks" in text else ()
+            values = (b"77", b"fp") if b"xact_id" in text else (b"fp", *locks)
             return data_row(*values) + encode.command_complete(b"SELECT 1")
         self.ran.append((protocol, text, self.read_only))
         if b"boom" in text:
