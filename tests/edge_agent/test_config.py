@@ -190,3 +190,19 @@ def test_any_text_is_a_configuration_or_a_refusal(text: str) -> None:
         assert isinstance(read(text), EdgeConfig)
     except InvalidInput as error:
         assert isinstance(error, ConfigError)
+
+
+def test_owners_may_vouch_for_functions() -> None:
+    word = f"shop.total(integer, text) sha256:{'aB' * 32}"
+    (target,) = read(f'{GOOD}readers = ["{word}"]\n').postgres
+    assert target.readers == (word,)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['"shop.f() x"', "7", "[7]", '[""]', '["shop.f()"]', '["f() ' + "a" * 64 + '"]', '["shop.f() ' + "a" * 63 + '"]',
+     '["shop.f( ' + "a" * 64 + '"]'],
+)  # fmt: skip
+def test_a_word_about_no_function_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="readers"):
+        read(f"{GOOD}readers = {value}\n")
