@@ -62,7 +62,7 @@ class Relay:
 
     def __init__(
         self, facts: SessionFacts, session: Session, door: SessionDoor, records: SessionRecords, around: Surroundings,
-        masks: Masks, tables_moved: Callable[[], None],
+        masks: Masks, tables_moved: Callable[[Relay], None],
     ) -> None:  # fmt: skip
         self._facts, self._session, self._door, self._records, self._around = facts, session, door, records, around
         self._client: Wire
@@ -73,6 +73,7 @@ class Relay:
         self._full: set[Wire] = set()
         self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
         self._masks, self._tables_moved = masks, tables_moved
+        self._movers: set[int] = set()
         self._learning: asyncio.TimerHandle | None = None
         self.reason = ""
         """Why the session ended."""
@@ -206,6 +207,10 @@ class Relay:
             ):  # fmt: skip
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.take(effect)
+                if isinstance(effect, events.Outcome) and effect.ticket in self._movers:
+                    # Before the caller hears of it: who is told by the caller asks no session that knows less.
+                    self._movers.discard(effect.ticket)
+                    self._tables_moved(self)
             case events.Withdrawn():
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.withdraw(effect.reason)
@@ -231,6 +236,8 @@ class Relay:
     def _wait(self, effect: events.Held | events.Allowed) -> None:
         # SET, DO, a function: what unqualified names mean may move with it, for the very next message already.
         moves_names = effect.judgement.verdict.classification.effect is Effect.PRIVILEGED
+        if effect.judgement.verdict.classification.effect >= Effect.DDL:
+            self._movers.add(effect.ticket)
         before = self._door.distrust_names if moves_names else _nothing
         waiting = WaitingCommand(effect.ticket, self._session, self._settle, self._records, before)
         self._waiting[effect.ticket] = waiting
@@ -268,8 +275,6 @@ class Relay:
         try:
             await run(effect, waiting)
         finally:
-            if effect.judgement.verdict.classification.effect >= Effect.DDL:
-                self._tables_moved()
             self._around.holds.give(caller)
             self._copies.forget(effect.ticket)
             self._waiting.pop(effect.ticket, None)
