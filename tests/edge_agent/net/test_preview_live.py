@@ -13,6 +13,7 @@ import pytest
 from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
 from tests.support.postgres import RealPostgres
 from twokeys.digest import from_base64
+from twokeys.policy import STARTER_TEXT
 from twokeys.preview import Cell, Preview, preview_digest, read_preview
 
 DDL = """
@@ -38,13 +39,18 @@ def edge(tmp_path: Path, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
     with edge_in_process(tmp_path, any_postgres) as running:
         running.control.verdict = "denied"
         yield running
-    any_postgres.admin("DROP TABLE shop.parts, shop.boxes, shop.moods; DROP TYPE shop.mood")
+    any_postgres.admin(
+        "DROP TABLE shop.parts, shop.boxes, shop.moods; DROP TYPE shop.mood; DROP FUNCTION shop.stamp();"
+        " DROP PROCEDURE shop.tidy(int); DROP FUNCTION IF EXISTS shop.spy(int)"
+    )
 
 
 def previewed(edge: InProcessEdge, sql: Any, values: Sequence[Any] | None = None, before: str = "") -> Preview:
     with psycopg.connect(edge.dsn, autocommit=True) as caller:
         if before:
+            edge.control.verdict = "approved"
             caller.execute(before)
+            edge.control.verdict = "denied"
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             caller.execute(sql, values)
     return shown(edge)
@@ -145,6 +151,7 @@ def test_types_of_users_own_are_shown_as_they_are(edge: InProcessEdge) -> None:
     [
         ("DO $$ BEGIN DELETE FROM shop.parts; END $$", "", "BEGIN DELETE FROM shop.parts; END"),
         ("CALL tidy(1)", "", "DELETE FROM shop.parts WHERE id = a"),
+        ("EXECUTE gone(1)", "PREPARE gone(int) AS DELETE FROM shop.parts WHERE id = $1", "DELETE FROM shop.parts"),
     ],
 )
 def test_code_is_shown_as_its_source(edge: InProcessEdge, sql: str, before: str, body: str) -> None:
@@ -284,3 +291,29 @@ def test_rows_that_only_a_policy_hides_are_not_counted(edge: InProcessEdge) -> N
     preview = previewed(edge, "DELETE FROM boxes")
     assert preview.rows is None
     assert any("row-level security" in reason for reason in preview.why)
+
+
+def test_copied_rows_are_counted_with_their_columns(edge: InProcessEdge) -> None:
+    edge.control.verdict = "approved"
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        with caller.cursor().copy("COPY parts (id, box) FROM STDIN") as copy:
+            copy.write_row((201, 1))
+            copy.write_row((202, 2))
+        assert caller.execute("SELECT count(*) FROM parts WHERE id > 200").fetchone() == (2,)
+    preview = shown(edge)
+    assert (preview.action, preview.rows) == ("COPY", 2)
+    assert [column.name for column in preview.columns] == ["id", "box"]
+
+
+CLASSES = """
+@id("secret") @columns("shop.boxes.secret") @form("redact")
+permit(principal in Group::"owners", action == Action::"reveal", resource == DataClass::"secret");
+"""
+
+
+def test_what_policy_hides_is_hidden_from_who_decides(edge: InProcessEdge) -> None:
+    edge.enter(STARTER_TEXT + CLASSES, 2)
+    preview = previewed(edge, "UPDATE boxes SET name = left(secret, 3) WHERE id = 1")
+    assert "x" * 3 not in str(preview.sample[0])
+    (row,) = preview.sample
+    assert row.before[3].masked and row.after[1].masked
