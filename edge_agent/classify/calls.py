@@ -111,7 +111,10 @@ def indirection(findings: Findings, node: Tree) -> None:
         if "String" not in part:
             continue
         name = part["String"].get("sval", "")
-        if name not in builtins.KNOWN_FIELDS and not _reads(findings, name):
+        why = findings.known.field(name, findings.search_path) if findings.known is not None else ""
+        if why and not findings.stored:
+            findings.doubt(f"may call {name} by field notation: {why}")
+        elif name not in builtins.KNOWN_FIELDS and not _reads(findings, name):
             if findings.stored and not _is_risky(name):
                 findings.because(f"may call {name}")
             else:

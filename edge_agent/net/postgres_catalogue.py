@@ -139,7 +139,9 @@ class CatalogueKeeper:
         before = self.known
         if before is not None and stamp == [before.snapshot.stamp.encode()]:
             return before
-        snapshot = read_snapshot(await self._answer(load_sql(self._limits)), self._limits)
+        rows = await self._answer(load_sql(self._limits))
+        # Megabytes of JSON: not on the loop, where others wait.
+        snapshot = await asyncio.to_thread(read_snapshot, rows, self._limits)
         if snapshot.stamp != self._stamp:
             self._stamp, self._eager = snapshot.stamp, 0
         return Catalogue(snapshot, self._readers, next(_REVISIONS), self._limits)

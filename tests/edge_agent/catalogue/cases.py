@@ -30,6 +30,8 @@ CREATE OR REPLACE FUNCTION app.endless(n int) RETURNS int STABLE LANGUAGE sql AS
 CREATE FUNCTION app.sets() RETURNS int STABLE LANGUAGE sql SET role = none AS $$ SELECT 1 $$;
 CREATE FUNCTION app.of_row(o app.orders) RETURNS int LANGUAGE plpgsql AS
  $$ BEGIN INSERT INTO app.log VALUES ('y'); RETURN 1; END $$;
+CREATE FUNCTION app.key(o app.orders) RETURNS int LANGUAGE plpgsql AS
+ $$ BEGIN INSERT INTO app.log VALUES ('k'); RETURN 1; END $$;
 CREATE FUNCTION app.label(o app.orders) RETURNS text STABLE LANGUAGE sql AS $$ SELECT 'x' || o.id $$;
 CREATE FUNCTION public.initcap(n int) RETURNS text LANGUAGE plpgsql AS
  $$ BEGIN INSERT INTO app.log VALUES ('z'); RETURN 'z'; END $$;
@@ -111,6 +113,10 @@ UNPROVEN = [
     "SELECT * FROM generate_series(1, 2) g WHERE app.lies(g) > 0",
     "SELECT o.of_row FROM app.orders o",
     "SELECT app.orders.of_row FROM app.orders",
+    "SELECT (o).of_row FROM app.orders o",
+    "SELECT (o).key FROM app.orders o",
+    "SELECT o.key FROM app.orders o",
+    "SELECT '{1}'::app._bad",
     "SELECT initcap('x')",
     "SELECT pg_catalog.lower('x'), initcap(b) FROM plain",
     "SELECT app.bad_sum(id) FROM plain",
