@@ -286,9 +286,12 @@ class Listener:
             await records.append_durable(RecordType.SESSION_START, {"reason": f"from {wire.peer}"})
             if self._registered(facts.caller.id) != registered:
                 # A Bundle came while the server was reached; nothing is awaited from here to `recheck`'s reach.
-                raise Refused("The caller's registration changed.", not_done="No session was begun.", code="changed")
+                raise Refused("The caller's registration changed.", not_done="No session was begun.",
+                              advice="Sign in again.", code="changed")  # fmt: skip
             wire.write(greeting(ready.parameters, may_write=door.may_write, pid=pid, key=cancel_key))
-        except (TwokeysError, WireLost):
+        except (TwokeysError, WireLost) as error:
+            if isinstance(error, TwokeysError):
+                wire.write(sqlstate.fatal(sqlstate.CANNOT_CONNECT_NOW, error))
             wire.close()
             server.close()
             return
@@ -335,6 +338,8 @@ def registration(user: ScramUser | OidcUser | None) -> Registration:
 def session_limits(limits: LimitsSection) -> SessionLimits:
     """What one caller may make the core keep, by the configuration."""
     return SessionLimits(
-        waiting_bytes=limits.max_held_bytes, statements=limits.max_statements, portals=limits.max_statements,
+        waiting_bytes=limits.max_held_bytes,
+        statements=limits.max_statements,
+        portals=limits.max_statements,
         copy_bytes=limits.max_copy_bytes,
     )
