@@ -1,11 +1,13 @@
 """pgbench select-only through the Edge, against direct, a plain relay, and pgbouncer (session mode) where installed.
 
-All ways are interleaved in each round; printed are medians of transactions per second, and ratios to direct and to
-the plain relay.
+All ways are interleaved in each round; printed are medians of transactions per second, ratios to direct and to the
+plain relay, and the CPU time that the Edge and the relay spend on one transaction (user and system, from /proc): on a
+machine that others use too, that is the steadier figure.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import select
@@ -17,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.figures import deployed
 from tests.support.deployment import CALLER, Deployment
@@ -31,28 +34,44 @@ Way = tuple[int, str, str]
 """Port, user, password."""
 
 
+class Run(NamedTuple):
+    """One run of pgbench."""
+
+    rate: float
+    """Transactions per second."""
+    cpu: float
+    """Microseconds of CPU that the process between spent on a transaction; NaN where there is none."""
+
+
 def main() -> None:
     """Measure and print."""
-    with deployed() as whole, relayed(whole.postgres) as relay, bounced(whole.postgres) as bouncer:
+    with deployed() as whole, relayed(whole.postgres) as (relay, relay_pid), bounced(whole.postgres) as bouncer:
         postgres = whole.postgres
         prepare(postgres)
         server: Way = (postgres.port, postgres.user, postgres.password)
         ways: dict[str, Way] = {"direct": server, "relay": (relay, *server[1:]), "edge": edge_way(whole)}
+        pids = {"relay": relay_pid, "edge": whole.edge.pid}
         if bouncer:
             ways["pgbouncer"] = (bouncer, *server[1:])
         print(f"pgbench -S, scale 10, {SECONDS} s, {ROUNDS} rounds, interleaved; {os.cpu_count()} cores")
-        print(f"{'mode':10}{'clients':>8}  " + "".join(f"{name:>12}" for name in ways) + "   edge/direct  edge/relay")
+        print(
+            f"{'mode':10}{'clients':>8}  "
+            + "".join(f"{name:>12}" for name in ways)
+            + "   edge/direct  edge/relay   µs CPU: edge   relay"
+        )
         for mode in MODES:
             for clients in CLIENTS:
-                found: dict[str, list[float]] = {name: [] for name in ways}
+                found: dict[str, list[Run]] = {name: [] for name in ways}
                 for _ in range(ROUNDS):
                     for name, way in ways.items():
-                        found[name].append(pgbench(postgres, way, mode, clients))
-                median = {name: statistics.median(values) for name, values in found.items()}
+                        found[name].append(pgbench(postgres, way, mode, clients, pids.get(name)))
+                median = {name: statistics.median(run.rate for run in runs) for name, runs in found.items()}
+                cpu = {name: statistics.median(run.cpu for run in found[name]) for name in pids}
                 print(
                     f"{mode:10}{clients:>8}  "
                     + "".join(f"{median[name]:12.0f}" for name in ways)
-                    + f"{median['edge'] / median['direct']:14.2f}{median['edge'] / median['relay']:12.2f}",
+                    + f"{median['edge'] / median['direct']:14.2f}{median['edge'] / median['relay']:12.2f}"
+                    + f"{cpu['edge']:15.1f}{cpu['relay']:8.1f}",
                     flush=True,
                 )
 
@@ -92,9 +111,16 @@ def program(postgres: RealPostgres) -> str:
     return shutil.which("pgbench") or str(postgres.server.binaries.program("pgbench"))
 
 
-def pgbench(postgres: RealPostgres, way: Way, mode: str, clients: int) -> float:
-    """Transactions per second of one run."""
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and all its threads so far, user and system: fields 14 and 15 of proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pgbench(postgres: RealPostgres, way: Way, mode: str, clients: int, pid: int | None = None) -> Run:
+    """One run; `pid` is the process between."""
     port, user, password = way
+    before = cpu_seconds(pid) if pid is not None else math.nan
     environment = {**os.environ, "PGPASSWORD": password, "PGSSLMODE": "disable"}
     done = subprocess.run(
         [
@@ -127,12 +153,16 @@ def pgbench(postgres: RealPostgres, way: Way, mode: str, clients: int) -> float:
     match = re.search(r"tps = ([\d.]+)", done.stdout)
     if match is None:
         raise RuntimeError(done.stdout + done.stderr)
-    return float(match[1])
+    count = re.search(r"actually processed: (\d+)", done.stdout)
+    if count is None or not int(count[1]):
+        raise RuntimeError(done.stdout + done.stderr)
+    spent = cpu_seconds(pid) - before if pid is not None else math.nan
+    return Run(float(match[1]), spent / int(count[1]) * 1e6)
 
 
 @contextmanager
-def relayed(postgres: RealPostgres) -> Iterator[int]:
-    """The plain relay on a free port."""
+def relayed(postgres: RealPostgres) -> Iterator[tuple[int, int]]:
+    """The plain relay: its free port, and its process id."""
     port = free_port()
     child = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("plain_relay.py")), str(port), str(postgres.port)],
@@ -141,7 +171,7 @@ def relayed(postgres: RealPostgres) -> Iterator[int]:
     try:
         assert child.stdout is not None
         select.select([child.stdout], [], [], 10)
-        yield port
+        yield port, child.pid
     finally:
         child.terminate()
         child.wait()
