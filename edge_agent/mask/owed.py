@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_agent.classify.sql import SqlVerdict
 from edge_agent.mask.columns import NOTHING_KNOWN, Columns, resolve
+from edge_agent.mask.copied import CopyOut, copy_out
 from edge_agent.mask.detect import Scan
 from edge_agent.mask.lineage import cleared
 from edge_agent.mask.plan import Described, Plan, plan_of
@@ -25,6 +26,7 @@ class Owed:
         touches: It may show something classified.
         cleared: See `lineage`.
         scan: What values are searched for.
+        copy: The text is a COPY TO STDOUT whose rows can be read.
     """
 
     columns: Columns
@@ -32,6 +34,7 @@ class Owed:
     touches: bool
     cleared: tuple[bool, ...] | None
     scan: Scan | None
+    copy: CopyOut | None = None
 
     def plan(self, described: Sequence[Described]) -> Plan:
         """How a result with these columns is shown."""
@@ -105,8 +108,10 @@ class Masks:
         return question(self.classes)
 
     def learn(self, rows: Iterable[Sequence[bytes | None]] | None) -> None:
-        """Take the answer; None: there is none that can be used, and nothing is known."""
-        self.stale = False
+        """Take the answer; None: there is none that can be used, and nothing is known. Who asks sets `stale` back."""
+        if self.stale:
+            # Something moved while it was asked: it is asked again.
+            return
         self._columns = resolve(None if rows is None else read_answer(rows), self.classes)
         self.changed()
 
@@ -118,8 +123,9 @@ class Masks:
         touching = any(each.columns for each in self.classes) and touches(verdict, text, self._columns)
         if not touching and self._scan is None:
             return None
-        proven = cleared(text, self._columns) if touching else None
-        return Owed(self._columns, self._key, touching, proven, self._scan)
+        copy = copy_out(text) if verdict.is_copy_out else None
+        proven = cleared(text if copy is None else copy.select, self._columns) if touching else None
+        return Owed(self._columns, self._key, touching, proven, self._scan, copy)
 
 
 def _nothing() -> None:

@@ -68,6 +68,11 @@ class Plan:
         """Rewrite whole DataRow messages. Raises UnreadableRow."""
         return data if self.shows_all else mask_rows(data, self.ways, self._value)
 
+    def field(self, column: int, value: bytes) -> bytes | None:
+        """What is shown instead of one value in its text format."""
+        way = self.ways[column]
+        return value if way == SHOW else None if way == NULL else self._value(column, value)
+
     def _value(self, column: int, value: bytes) -> bytes | None:
         form = self.forms[column]
         if form is not None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.gate import Pass
+from edge_agent.mask.owed import Owed
 from edge_agent.protocols.postgres import encode, expect, messages, sqlstate
+from edge_agent.protocols.postgres.copy_out import masked_copy
 from edge_agent.protocols.postgres.core import Core, Step, refused
-from edge_agent.protocols.postgres.door import Judgement, Route
+from edge_agent.protocols.postgres.door import COPY_OUT, Judgement, Route
 from edge_agent.protocols.postgres.events import Forwarded
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.limits import HEADER_BYTES, NAME_BYTES
@@ -96,11 +98,14 @@ class Client:
                 core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, text, None))
                 core.forget_names(judgement.verdict)
                 owed = judgement.masks
-                expected = expect.QUERY if owed is None else masked_query(owed)
+                expected = expect.QUERY if owed is None else self._masked(owed)
                 core.read_simple(permission, raw, by_sql(core, judgement, text) or expected)
             return
         if not self._declined(judgement, text):
             self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
+
+    def _masked(self, owed: Owed) -> Expected:
+        return masked_query(owed) if owed.copy is None else masked_copy(self._core, owed, owed.copy)
 
     def _step(self, job: Job) -> None:
         transaction = job.judgement.route is Route.TRANSACTION
@@ -193,6 +198,10 @@ class Client:
         if bound_anew and self._is_replaced(portal):
             return
         if judgement.moves_names and self._names_portal(judgement, text):
+            return
+        if judgement.masks is not None and judgement.masks.copy is not None:
+            # What the portal shows is described before it runs, and of a COPY nothing is.
+            self._refuse(COPY_OUT[0], f"twokeys: refused: {COPY_OUT[1]}", "Nothing was run.")
             return
         raw = buffer[start:end]
         if judgement.route is not Route.READ:

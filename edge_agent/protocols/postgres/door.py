@@ -51,8 +51,8 @@ class Judgement:
     def __post_init__(self) -> None:
         refusal = _refusal(self.verdict)
         if self.masks is not None and not refusal[1]:
-            if self.verdict.is_copy_out:
-                refusal = _COPY_OUT
+            if self.verdict.is_copy_out and (self.masks.copy is None or not _is_plain(self.verdict, self.decision)):
+                refusal = COPY_OUT
             elif not self.masks.columns.known and self.verdict.is_read:
                 refusal = _UNKNOWN
         verdict = self.verdict
@@ -104,10 +104,10 @@ _COPY_IN: Final = (
     "A text with COPY FROM STDIN may hold nothing else here: its rows could not be told from what follows. "
     "Send it by itself.",
 )
-_COPY_OUT: Final = (
+COPY_OUT: Final = (
     "42501",
-    "COPY TO STDOUT does not tell what its columns are, so that values which are masked for you could not be told "
-    "from others. Use SELECT.",
+    "Values that are masked for you could not be told from others in this COPY. Send it as a simple query of its own, "
+    "in the text or CSV format without options but HEADER, or use SELECT.",
 )
 _UNKNOWN: Final = (
     "55000",
@@ -133,6 +133,11 @@ def _refusal(verdict: SqlVerdict) -> tuple[str, str]:
         if verdict.actions[0].chain:
             return _CHAIN
     return "", ""
+
+
+def _is_plain(verdict: SqlVerdict, decision: Decision) -> bool:
+    """Whether it is a proven read that is forwarded at once."""
+    return decision.outcome is Outcome.ALLOW and not decision.sensitive and verdict.is_read
 
 
 def _route(verdict: SqlVerdict, decision: Decision, *, refused: bool) -> Route:

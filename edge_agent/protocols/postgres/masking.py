@@ -32,6 +32,44 @@ class Unmaskable(Exception):
     """A result can't be masked: nothing of it may be shown, and the session must end."""
 
 
+class Pieces:
+    """Collects whole messages of a type that the server's side passes on in pieces."""
+
+    __slots__ = ("_rest", "_wanted")
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._wanted = 0
+
+    def take(self, data: bytes) -> bytes:
+        """Take the next piece; returns the messages that are whole now. Raises Unmaskable."""
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._wanted:
+                return b""
+            data = bytes(self._rest)
+            self._rest.clear()
+        cut = self._cut(data)
+        if cut < len(data):
+            self._rest += data[cut:]
+            data = data[:cut]
+        return data
+
+    def _cut(self, data: bytes) -> int:
+        """Where the last whole message ends."""
+        at, size = 0, len(data)
+        while at + 5 <= size:
+            stop = at + 1 + _HEADER(data, at)[1]
+            if stop > size:
+                self._wanted = stop - at
+                if self._wanted > MAX_ROW_BYTES:
+                    raise Unmaskable(f"A row of a masked result has more than {MAX_ROW_BYTES} bytes.")
+                return at
+            at = stop
+        self._wanted = 5
+        return at
+
+
 class Result:
     """Rewrites the results of one text.
 
@@ -39,13 +77,12 @@ class Result:
         owed: Its masks.
     """
 
-    __slots__ = ("_owed", "_plan", "_rest", "_wanted")
+    __slots__ = ("_owed", "_pieces", "_plan")
 
     def __init__(self, owed: Owed) -> None:
         self._owed = owed
         self._plan: Plan | None = None
-        self._rest = bytearray()
-        self._wanted = 0
+        self._pieces = Pieces()
 
     def take(self, kind: int, buffer: bytes, start: int, end: int) -> bytes:
         """Take a message, or of DataRows any number and parts; returns what is shown instead. Raises Unmaskable."""
@@ -67,34 +104,10 @@ class Result:
     def _rows(self, data: bytes) -> bytes:
         if self._plan is None:
             raise Unmaskable("The server sent rows without a description.")
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._wanted:
-                return b""
-            data = bytes(self._rest)
-            self._rest.clear()
-        cut = self._cut(data)
-        if cut < len(data):
-            self._rest += data[cut:]
-            data = data[:cut]
         try:
-            return self._plan.mask(data)
+            return self._plan.mask(self._pieces.take(data))
         except UnreadableRow as error:
             raise Unmaskable("The server sent a row that does not fit its description.") from error
-
-    def _cut(self, data: bytes) -> int:
-        """Where the last whole row ends."""
-        at, size = 0, len(data)
-        while at + 5 <= size:
-            stop = at + 1 + _HEADER(data, at)[1]
-            if stop > size:
-                self._wanted = stop - at
-                if self._wanted > MAX_ROW_BYTES:
-                    raise Unmaskable(f"A row of a masked result has more than {MAX_ROW_BYTES} bytes.")
-                return at
-            at = stop
-        self._wanted = 5
-        return at
 
 
 def masked_query(owed: Owed) -> Expected:

@@ -111,8 +111,6 @@ WAYS = {
     "error_of_names": "SELECT email::regclass FROM shop.customers",
     "error_in_a_join": "SELECT 1 FROM shop.customers WHERE email::date > now()",
     "notice": "SELECT n FROM shop.sayer",
-    "copy": "COPY shop.customers TO STDOUT",
-    "copy_of_a_query": "COPY (SELECT email FROM shop.customers) TO STDOUT (FORMAT csv)",
 }  # fmt: skip
 
 
@@ -182,11 +180,40 @@ def test_a_write_shows_no_more_than_a_read(caller: psycopg.Connection, edge: InP
     assert "customer1@" not in str(edge.control.reports)
 
 
+COPIES = {
+    "COPY customers TO STDOUT": "3\tCustomer 3\tc***@example.com\t\\N\n",
+    "COPY shop.customers (email, id) TO STDOUT": "c***@example.com\t3\n",
+    "COPY (SELECT id, lower(email), email AS x FROM customers) TO STDOUT": "3\t***\tc***@example.com\n",
+    "COPY (SELECT name, email, credit_limit FROM customers) TO STDOUT CSV HEADER": 'Customer 3,"c***@example.com",\n',
+    "COPY (SELECT a FROM shop.more_mails) TO STDOUT (FORMAT csv)": '"c***@example.com"\n',
+    "COPY shop.tree (id, email) TO STDOUT": "",
+    "COPY (SELECT count(*) FROM customers) TO STDOUT": "40\n",
+    "COPY (SELECT c FROM customers c) TO STDOUT": "\\N\n",
+    "COPY orders (id) TO STDOUT (DELIMITER ';')": "1\n",
+}
+REFUSED = [f"customers TO STDOUT ({options})" for options in ("FORMAT binary", "DELIMITER ';'", "NULL 'x'")]
+
+
+def test_what_is_copied_out_is_masked(caller: psycopg.Connection) -> None:
+    for in_transaction in (False, True):
+        caller.autocommit = not in_transaction
+        for text, line in COPIES.items():
+            with caller.cursor() as cursor, cursor.copy(text) as rows:
+                got = b"".join(bytes(row) for row in rows).decode()
+            assert line in got
+            assert not _ADDRESS.search(got)
+        caller.commit()
+
+
 def test_a_refusal_says_what_to_do(caller: psycopg.Connection) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"masked for you.*Use SELECT"):
-        caller.execute("COPY customers TO STDOUT")
-    with caller.cursor() as cursor, cursor.copy("COPY orders (id) TO STDOUT") as rows:
-        assert b"".join(rows).startswith(b"1\n")
+    for text in REFUSED:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"masked for you.*use SELECT"):
+            caller.execute(f"COPY {text}")
+    with pytest.raises(psycopg.errors.UndefinedColumn), caller.cursor().copy("COPY customers (nothing) TO STDOUT"):
+        pass
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"masked for you.*use SELECT"):
+        caller.execute("COPY customers TO STDOUT", prepare=True)
+    assert caller.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_what_is_shown_follows_what_tables_become(edge: InProcessEdge, caller: psycopg.Connection) -> None:
@@ -262,8 +289,8 @@ def test_values_that_look_like_it_are_masked_wherever_they_stand(
             assert got is not None
             assert got[:3] == (2, "Customer 2", "to ***")
             assert "customer2@" not in str(got)
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            caller.execute("COPY customers TO STDOUT")
+        with caller.cursor() as cursor, cursor.copy("COPY customers (id, email) TO STDOUT") as rows:
+            assert b"".join(bytes(row) for row in rows).startswith(b"1\t***\n")
 
 
 def test_rows_in_any_pieces_are_masked(caller: psycopg.Connection) -> None:

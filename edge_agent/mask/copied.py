@@ -1,0 +1,139 @@
+"""COPY TO STDOUT: the SELECT that shows the same columns, and the fields of its rows.
+
+CopyData does not say what it holds; the server says it of the SELECT. Text and CSV with nothing but HEADER are read
+here; any other form is refused where masks are owed. https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from edge_agent.classify.limits import DEFAULT_LIMITS
+from edge_agent.classify.parser import Tree, Unparsable, Unscannable, parse, scan
+
+_OPEN, _CLOSE = b"()"
+_COMMENTS: Final = frozenset({275, 276})
+"""SQL_COMMENT and C_COMMENT of the scanner."""
+
+_ESCAPES: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\"}
+_LETTERS: Final = {value: b"\\" + letter for letter, value in _ESCAPES.items()}
+_CSV_FIELD: Final = re.compile(rb'(?:"((?:[^"]|"")*)"|([^",\n\r]*))(,|\n)')
+
+Field = Callable[[int, bytes], bytes | None]
+"""What is shown instead of a column's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOut:
+    """A COPY whose rows can be read.
+
+    Args:
+        select: Shows the same columns in the same order.
+        csv: CSV; else the text format.
+        header: Its first row holds the columns' names.
+    """
+
+    select: bytes
+    csv: bool
+    header: bool
+
+
+class UnreadableCopy(ValueError):
+    """A row is not as COPY writes rows."""
+
+
+def copy_out(text: bytes) -> CopyOut | None:
+    """Read a text that is one COPY TO STDOUT; None when it is anything else, or in a form that is not read here."""
+    try:
+        trees = parse(text)
+        node: Tree | None = trees[0]["stmt"].get("CopyStmt") if len(trees) == 1 else None
+        if node is None or {"is_from", "is_program", "filename"} & set(node):
+            return None
+        options = _options(node.get("options", []))
+        select = _of_query(text) if "query" in node else _of_table(node)
+    except (Unparsable, Unscannable, ValueError, KeyError):
+        return None
+    return None if options is None or select is None else CopyOut(select, *options)
+
+
+def _options(given: list[Tree]) -> tuple[bool, bool] | None:
+    csv = header = False
+    for option in given:
+        name, value = option["DefElem"]["defname"], option["DefElem"].get("arg")
+        match name:
+            case "format" if value in ({"String": {"sval": "text"}}, {"String": {"sval": "csv"}}):
+                csv = value == {"String": {"sval": "csv"}}
+            case "header" if value is None or value == {"Boolean": {"boolval": True}}:
+                header = True
+            case _:
+                return None
+    return csv, header
+
+
+def _of_table(node: Tree) -> bytes:
+    relation: Tree = node["relation"]
+    names = [_quoted(part["String"]["sval"]) for part in node.get("attlist", [])]
+    place = [_quoted(relation[key]) for key in ("schemaname", "relname") if key in relation]
+    return " ".join(("SELECT", ", ".join(names) or "*", "FROM", ".".join(place))).encode()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _of_query(text: bytes) -> bytes | None:
+    """What stands in the first pair of parentheses."""
+    tokens, more = scan(text, DEFAULT_LIMITS.tree_nodes)
+    real = [token for token in tokens if token[0] not in _COMMENTS]
+    if more or len(real) < 3 or real[1][0] != _OPEN:
+        return None
+    depth = 0
+    for number, start, _ in real[1:]:
+        depth += (number == _OPEN) - (number == _CLOSE)
+        if depth == 0:
+            return text[real[1][2] : start]
+    return None
+
+
+def mask_text(row: bytes, width: int, field: Field) -> bytes:
+    """Rewrite one row of the text format. Raises UnreadableCopy."""
+    fields = row[:-1].split(b"\t") if width else []
+    if not row.endswith(b"\n") or len(fields) != width:
+        raise UnreadableCopy
+    shown = [value if value == b"\\N" else _text_field(at, value, field) for at, value in enumerate(fields)]
+    return b"\t".join(shown) + b"\n"
+
+
+def _text_field(at: int, value: bytes, field: Field) -> bytes:
+    plain = re.sub(rb"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), value, flags=re.DOTALL)
+    shown = field(at, plain)
+    if shown is None:
+        return b"\\N"
+    return value if shown == plain else re.sub(rb"[\b\f\n\r\t\v\\]", lambda found: _LETTERS[found[0]], shown)
+
+
+def mask_csv(row: bytes, width: int, field: Field) -> bytes:
+    """Rewrite one row of CSV. Raises UnreadableCopy."""
+    out: list[bytes] = []
+    at = 0
+    while at < len(row):
+        found = _CSV_FIELD.match(row, at)
+        if found is None or (found[3] == b"\n") != (found.end() == len(row)):
+            raise UnreadableCopy
+        quoted, bare, stop = found.groups()
+        if quoted is None and not bare:
+            # NULL: an empty text is quoted.
+            out.append(stop)
+        else:
+            plain = bare if quoted is None else quoted.replace(b'""', b'"')
+            shown = field(len(out), plain)
+            same = row[at : found.start(3)]
+            spelled = b"" if shown is None else same if shown == plain else b'"' + shown.replace(b'"', b'""') + b'"'
+            out.append(spelled + stop)
+        at = found.end()
+    if len(out) != width:
+        raise UnreadableCopy
+    return b"".join(out)
