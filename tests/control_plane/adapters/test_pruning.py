@@ -8,6 +8,7 @@ from pathlib import Path
 from control_plane.chalicelib.adapters.embedded.pruning import BLOB_DAYS, REQUEST_DAYS, TOKEN_DAYS
 from control_plane.chalicelib.ports.requests import Outcome
 from tests.control_plane.ports.backend import NOTE
+from tests.control_plane.services.test_requests import previewed
 from tests.control_plane.world import World
 from twokeys.request import FINAL, Event, State
 
@@ -64,6 +65,18 @@ def test_a_command_that_nobody_has_any_more_is_removed(a_world: World) -> None:
     a_world.deployment.pruning.run()
     assert not path.exists()
     assert a_world.deployment.pruning.run() == 0
+
+
+def test_a_preview_is_forgotten_with_its_request(a_world: World) -> None:
+    request_id = a_world.open(**previewed()).id
+    name = a_world.stored(request_id).asked.opened.preview_digest
+    path = a_world.folder / "blobs" / name[:2] / name
+    a_world.vote("rob", request_id, approve=False)
+    a_world.clock.pass_seconds((REQUEST_DAYS + 1) * DAY_SECONDS)
+    aged(a_world, path, BLOB_DAYS + 1)
+    assert path.exists()
+    assert a_world.deployment.pruning.run() == 1
+    assert not path.exists()
 
 
 def test_tokens_and_edits_go_when_they_count_no_more(a_world: World) -> None:
