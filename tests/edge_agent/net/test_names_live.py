@@ -189,6 +189,8 @@ def test_w3_code_of_users_cannot_leave_another_text_under_a_name(edge: InProcess
     raw.send(bind("", "a"), execute(), SYNC)
     found = raw.until(b"Z")
     assert b"shown" in rows(found)[0]
+    # What the swap left there would have been called a write by the server, and asked for.
+    assert len(edge.control.opened) == 1
     edge.control.verdict = "denied"
     say(raw, "COMMIT")
     assert value(edge, 171) == 1

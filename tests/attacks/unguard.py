@@ -1,0 +1,145 @@
+"""A plugin of pytest that takes one guard away before anything is collected: `--without-guard NAME`.
+
+What is left must let an attack through, or the test named after the attack proves nothing. See `test_guards`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from edge_agent.classify import sql
+from edge_agent.gate import Pass
+from edge_agent.protocols.postgres import client, core, hidden, link, upstream_rules, write_step
+from edge_agent.protocols.postgres.expect import Expected
+from edge_agent.protocols.postgres.pipeline import Job
+from twokeys.effect import Access, Classification, Effect
+
+_classify, _refusal, _reported = sql.classify_sql, write_step._refusal, link.Link._reported
+
+
+def _fooled(text: bytes, *rest: Any) -> sql.SqlVerdict:
+    found = _classify(text, *rest)
+    if found.actions and not found.refusal:
+        return found
+    was = found.classification
+    reads = tuple(sorted({Access(access.object, Effect.READ) for access in was.accesses}))
+    return sql.SqlVerdict(Classification(was.kind, reads, was.normalised))
+
+
+def _swap(where: object, name: str, instead: object) -> None:
+    setattr(where, name, instead)
+
+
+def _classifier() -> None:
+    _swap(sql, "classify_sql", _fooled)
+
+
+def _savepoint() -> None:
+    _swap(core.Core, "may_be_written", property(lambda self: False))
+
+
+def _lowering() -> None:
+    nothing = property(lambda self: hidden.command(b"_tkq", b"SELECT 1"), lambda self, value: None)
+    _swap(hidden.Hidden, "lower", nothing)
+
+
+def _alarm() -> None:
+    def reported(self: link.Link, status: Any) -> bool:
+        return False if status.name == link.READ_ONLY_DEFAULT else _reported(self, status)
+
+    _swap(link.Link, "_reported", reported)
+
+
+def _names() -> None:
+    _swap(client.Client, "_is_no_name", lambda self, name: False)
+
+
+def _function_call() -> None:
+    def forward(self: client.Client, buffer: bytes, start: int, end: int) -> None:
+        self._link.send(buffer[start:end], Expected(b"V", b"Z"))
+
+    _swap(client.Client, "_function_call", forward)
+
+
+def _replaced() -> None:
+    _swap(client.Client, "_is_replaced", lambda self, portal: False)
+
+
+def _trust() -> None:
+    _swap(core.Core, "trust", lambda self, statement: None)
+
+
+def _forgetting() -> None:
+    _swap(core.Core, "forget_names", lambda self, verdict: None)
+
+
+def _portals_of_sql() -> None:
+    _swap(client.Client, "_names_portal", lambda self, judgement, text: False)
+
+
+def _row_limit() -> None:
+    def refusal(session: core.Core, job: Job) -> Any:
+        job = Job(job.command, job.judgement, job.raw, job.portal, job.tail)
+        return _refusal(session, job)
+
+    _swap(write_step, "_refusal", refusal)
+
+
+def _search_path() -> None:
+    from edge_agent import door
+
+    _swap(door.SessionDoor, "confirm", lambda self, search_path: True)
+
+
+def _single_use() -> None:
+    _swap(Pass, "spend", lambda self: None)
+
+
+def _start_up() -> None:
+    _swap(upstream_rules, "FORCED", {"standard_conforming_strings": "on"})
+    _alarm()
+    _swap(link.Link, "read_only_default", property(lambda self: True, lambda self, value: None))
+
+
+def _started() -> None:
+    from edge_agent.protocols.postgres import steps
+
+    def never(portal: Any) -> None:
+        return None
+
+    _swap(steps, "cannot_be_run", never)
+    _swap(write_step, "cannot_be_run", never)
+
+
+GUARDS: Final[dict[str, Callable[[], None]]] = {
+    "the classifier": _classifier,
+    "the savepoint round what is not approved": _savepoint,
+    "read-only again before a commit without writes": _lowering,
+    "read-only from the start of the session": _start_up,
+    "the alarm on a default that was undone": _alarm,
+    "names that clients may not use": _names,
+    "the refusal of FunctionCall": _function_call,
+    "portals end with their statement": _replaced,
+    "statements are parsed anew after code of users": _trust,
+    "names that SQL moves are forgotten": _forgetting,
+    "portals of the protocol are closed to SQL": _portals_of_sql,
+    "no row limit for writes": _row_limit,
+    "a search path that moved": _search_path,
+    "a Pass is spent once": _single_use,
+    "a portal that ran is not run again": _started,
+}
+"""What each takes away."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options."""
+    parser.addoption("--without-guard", action="append", default=[])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take it away before any test module is imported, so that all of them see it gone."""
+    for name in config.getoption("--without-guard"):
+        GUARDS[name]()
