@@ -3,6 +3,8 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+# Tests mostly wait, for servers and clocks: two workers halve that. A file's tests stay together.
+WORKERS ?= 2
 
 .PHONY: help up demo test check lint format bench lock wheel clean
 
@@ -17,7 +19,7 @@ demo: $(VENV)/.run ## the whole story, unattended
 
 test: lint ## every test, the slow ones and the browser too
 	@sh requirements/test_needs.sh
-	$(PY) -m pytest -q $(ARGS)
+	$(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: lint ## what every change must pass: lint, types, import rules, fast tests
 	$(PY) -m pytest -q -x -m "not slow and not browser" $(ARGS)
