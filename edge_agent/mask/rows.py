@@ -38,39 +38,36 @@ def mask_rows(data: bytes, ways: bytes, mask: MaskValue) -> bytes:
     """
     out: list[bytes] = []
     at, size, width = 0, len(data), len(ways)
+    unpack_head, unpack_length = _HEAD.unpack_from, _LENGTH.unpack_from
     try:
         while at < size:
-            kind, length, count = _HEAD.unpack_from(data, at)
+            kind, length, count = unpack_head(data, at)
             end = at + 1 + length
             if kind != 0x44 or count != width or end > size:
                 raise UnreadableRow
-            values, at = _values(data, at + HEADER_BYTES, ways, mask)
+            head, body = len(out), 6
+            out.append(b"")
+            # What is shown as it is goes out in runs.
+            run = at = at + HEADER_BYTES
+            for column, way in enumerate(ways):
+                (length,) = unpack_length(data, at)
+                begin, at = at, at + 4
+                if length < 0:
+                    continue
+                at += length
+                if way == SHOW:
+                    continue
+                if at > end:
+                    raise UnreadableRow
+                value = None if way == NULL else mask(column, data[begin + 4 : at])
+                spelled = _NULL if value is None else _LENGTH.pack(len(value)) + value
+                out += data[run:begin], spelled
+                body += begin - run + len(spelled)
+                run = at
             if at != end:
                 raise UnreadableRow
-            body = b"".join(values)
-            out.append(_HEAD.pack(0x44, len(body) + 6, width))
-            out.append(body)
+            out.append(data[run:end])
+            out[head] = _HEAD.pack(0x44, body + end - run, width)
     except struct.error as error:
         raise UnreadableRow from error
     return b"".join(out)
-
-
-def _values(data: bytes, at: int, ways: bytes, mask: MaskValue) -> tuple[list[bytes], int]:
-    found: list[bytes] = []
-    for column, way in enumerate(ways):
-        (length,) = _LENGTH.unpack_from(data, at)
-        begin, at = at, at + 4
-        if length < 0:
-            found.append(_NULL)
-            continue
-        at += length
-        if at > len(data):
-            raise UnreadableRow
-        if way == SHOW:
-            found.append(data[begin:at])
-        elif way == NULL:
-            found.append(_NULL)
-        else:
-            value = mask(column, data[begin + 4 : at])
-            found.append(_NULL if value is None else _LENGTH.pack(len(value)) + value)
-    return found, at
