@@ -14,6 +14,8 @@ Annotations that policies may carry: `@id` (required, unique), `@advice` (shown 
 `@rows("10") @minutes("60")` (of a permit on `requestWrite`: INSERT, UPDATE, DELETE or MERGE by itself passes without
 asking while its caller has changed at most so many rows at the target in so many minutes, 60 where not said).
 
+`@columns`, `@form` and `@detect`, of a policy about `reveal`, define a data class: see `twokeys.data_class`.
+
 Source: Cedar language reference, https://docs.cedarpolicy.com/.
 """
 
