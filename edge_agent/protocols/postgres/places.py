@@ -12,7 +12,7 @@ import enum
 from collections.abc import Generator
 
 from edge_agent.gate import Pass
-from edge_agent.protocols.postgres import encode
+from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres import server_messages as server
 from edge_agent.protocols.postgres.bounded import exceeds, roll_back_excess
 from edge_agent.protocols.postgres.copy_in import is_copy_in, transferred
@@ -189,3 +189,6 @@ def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     done = yield from _fly(core, write, Ending.UNKNOWN, answer)
     if done is not None:
         core.effects.append(Outcome(write.ticket, Ending.COMMITTED, done.rows))
+    elif answer.sqlstate == sqlstate.READ_ONLY_TRANSACTION and not job.judgement.moves_names:
+        # It was recorded as a read and has its Outcome: the next time it is judged as the write that it is.
+        core.door.witness(job.command.text, answer.reason)

@@ -7,7 +7,7 @@ import pytest
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.events import Held, Outcome, Rewound
 from edge_agent.protocols.postgres.pipeline import SessionLimits
-from tests.edge_agent.protocols.postgres.doors import ALLOW_ALL, READS_ONLY, TestDoor
+from tests.edge_agent.protocols.postgres.doors import ALLOW_ALL, READS_ONLY, SENSITIVE, TestDoor
 from tests.edge_agent.protocols.postgres.script import FLUSH, SYNC, Script, bound, kinds
 
 TRAP = b"SELECT * FROM trap"
@@ -190,3 +190,15 @@ def test_an_error_of_another_kind_is_an_error() -> None:
     script = Script(answers=[True])
     assert kinds(script.client(query(b"SELECT boom"))) == "E(22012)ZI"
     assert kinds(script.client(bound(b"SELECT boom"), SYNC)) == "12TE(22012)ZI"
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_sensitive_read_that_writes_gets_the_error_and_is_held_the_next_time(extended: bool) -> None:
+    ask = '@id("ask") permit(principal, action == Action::"requestWrite", resource);'
+    script = Script(TestDoor(SENSITIVE + ask), answers=[True])
+    sent = bound(TRAP) + SYNC if extended else query(TRAP)
+    assert "E(25006)" in kinds(script.client(sent))
+    assert script.of(Held) == []
+    assert kinds(script.client(sent)) == ("12TDDCZI" if extended else "DDCZI")
+    assert len(script.of(Held)) == 1
+    assert written(script) == [TRAP]
