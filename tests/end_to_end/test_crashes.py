@@ -107,3 +107,35 @@ def test_a_second_vote_after_the_decision_changes_nothing(own: Deployment) -> No
     assert own.vote("rob", request, approve=False, reason="too late").status == 409
     assert caller.done().rows == 1
     assert total(own.postgres, 36) == before + 1
+
+
+def test_an_edge_killed_while_a_write_is_held_forwards_nothing(own: Deployment) -> None:
+    before = total(own.postgres, 37)
+    caller = WaitingCaller(own.dsn, SLOW.format(seconds=0, order=37))
+    request = own.one_pending()
+    own.edge.kill()
+    assert isinstance(caller.done().error, psycopg.OperationalError)
+    own.vote("rob", request, approve=True)
+    own.edge.start()
+    assert own.until(request["id"], "withdrawn", "lapsed") in ("withdrawn", "lapsed")
+    assert total(own.postgres, 37) == before
+
+
+def test_a_control_plane_killed_while_a_write_is_held_comes_back_and_it_runs_once(own: Deployment) -> None:
+    before = total(own.postgres, 38)
+    caller = WaitingCaller(own.dsn, SLOW.format(seconds=0, order=38))
+    request = own.one_pending()
+    own.control.kill()
+    own.control.start()
+    assert own.vote("rob", request, approve=True).status == 200
+    assert caller.done(60).rows == 1
+    assert own.until(request["id"], "done") == "done"
+    assert total(own.postgres, 38) == before + 1
+
+
+def test_a_database_that_dies_while_the_write_runs_undid_it(own: Deployment) -> None:
+    caller, request_id, before = under_way(own, 39, 10)
+    own.postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'twokeys_edge'")
+    assert isinstance(caller.done().error, psycopg.OperationalError)
+    assert own.until(request_id, "failed", "in_doubt") in ("failed", "in_doubt")
+    assert total(own.postgres, 39) == before
