@@ -42,7 +42,7 @@ def _fetch(folder: Path, major: int) -> None:
     ours = ["-o", f"Dir::Etc::sourceparts={sources}", "-o", f"Dir::State::lists={lists}",
             "-o", f"Dir::Etc::sourcelist={single if single.exists() else '/dev/null'}"]  # fmt: skip
     try:
-        for command in (["update"], ["source", "--download-only", f"postgresql-{major}"]):
+        for command in (["update"], ["source", "--download-only", _wanted(major)]):
             subprocess.run(
                 ["apt-get", "-qq", *ours, *command], cwd=folder, check=True, capture_output=True, timeout=FETCH_SECONDS
             )
@@ -55,3 +55,10 @@ def _fetch(folder: Path, major: int) -> None:
             if inside.startswith("src/test/regress/") and member.isfile():
                 member.name = inside
                 tar.extract(member, folder, filter="data")
+
+
+def _wanted(major: int) -> str:
+    """The source of the very version that is installed, where Debian's package says which."""
+    asked = ["dpkg-query", "-W", "-f", "${Version}", f"postgresql-{major}"]
+    found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=FETCH_SECONDS)
+    return f"postgresql-{major}={found.stdout}" if found.returncode == 0 and found.stdout else f"postgresql-{major}"
