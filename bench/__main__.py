@@ -6,7 +6,7 @@ import importlib
 import sys
 from typing import Final
 
-ALL: Final = ("throughput", "decision", "expiry", "holds", "idle", "startup", "requests", "cost")
+ALL: Final = ("throughput", "decision", "expiry", "holds", "idle", "idle_connections", "startup", "requests", "cost")
 
 
 def main(names: list[str]) -> int:
