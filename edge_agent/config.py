@@ -356,7 +356,7 @@ def _upstream_certificates(one: PostgresSection) -> Iterator[tuple[str, str, str
 def _waiting(one: PostgresSection) -> Iterator[tuple[str, str, str]]:
     for text in one.readers:
         if not _READER.fullmatch(text):
-            yield "readers", f"has {text!r}", "Write each as \"shop.total(integer, text) SHA-256 in hexadecimal\"."
+            yield "readers", f"has {text!r}", 'Write each as "shop.total(integer, text) SHA-256 in hexadecimal".'
     if one.in_transaction_hold_seconds > one.hold_seconds:
         yield "in_transaction_hold_seconds", "can never apply: it is above `hold_seconds`", ""
     if one.heartbeat_seconds >= one.hold_seconds:

@@ -214,9 +214,7 @@ class Relay:
             case events.Withdrawn():
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.withdraw(effect.reason)
-            case (
-                events.StageBegun() | events.Staged() | events.StageDropped() | events.SendStaged() | events.Copied()
-            ):
+            case events.StageBegun() | events.Staged() | events.StageDropped() | events.SendStaged() | events.Copied():
                 self._copies.act(effect, self._server)
             case events.Declined():
                 self._declined(effect)

@@ -59,7 +59,7 @@ def _from_json(value: str, name: str, user: str) -> str:
         # A password may begin with a brace.
         return value
     if not isinstance(fields, dict) or not isinstance(fields.get("password"), str):
-        raise _refused(f"The secret {name} is JSON without a text \"password\"")
+        raise _refused(f'The secret {name} is JSON without a text "password"')
     if fields.get("username", user) != user:
         raise _refused(f"The secret {name} is of another role than {user}")
     return str(fields["password"])

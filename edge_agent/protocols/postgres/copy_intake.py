@@ -76,9 +76,7 @@ class Intake:
 
     def copied(self) -> CopyData:
         """What was taken."""
-        return CopyData(
-            self._digest.hexdigest(), self._size, self._copy.format, bytes(self._head), self._rows.rows
-        )
+        return CopyData(self._digest.hexdigest(), self._size, self._copy.format, bytes(self._head), self._rows.rows)
 
     def _data(self, data: bytes) -> None:
         self._size += len(data)

@@ -49,6 +49,4 @@ def by_sql(core: Core, judgement: Judgement, text: bytes) -> Expected | None:
     held, limits = core.by_sql, core.limits
     if len(held) >= limits.statements or held.size + statement.size > limits.statement_bytes:
         return None
-    return Expected(
-        expect.QUERY_TAKES, b"Z", answer=Answer(), done=lambda: core.by_sql.put(statement.name, statement)
-    )
+    return Expected(expect.QUERY_TAKES, b"Z", answer=Answer(), done=lambda: core.by_sql.put(statement.name, statement))

@@ -10,7 +10,7 @@ from control_plane.chalicelib.pages.document import MAX_COMMAND_BYTES, PART_ROWS
 from tests.control_plane.pages.samples import blob
 from twokeys.command import PostgresCommand, QueryProtocol
 from twokeys.copy_data import MAX_HEAD_BYTES, CopyData, CopyFormat
-from twokeys.digest import canonical
+from twokeys.digest import Json, canonical
 from twokeys.effect import read_access
 from twokeys.errors import InvalidInput
 from twokeys.grant import GrantTerms
@@ -105,7 +105,8 @@ def test_w5_copied_data_are_shown_by_digest_size_and_beginning() -> None:
 def test_w5_copied_data_that_can_not_be_read_can_not_be_approved() -> None:
     command = PostgresCommand(QueryProtocol.SIMPLE, b"copy orders from stdin").to_json()
     assert isinstance(command, dict)
-    for bad in ({}, {"sha256": "x", "bytes": 1, "format": "text", "head": ""}, "text"):
+    wrong: list[Json] = [{}, {"sha256": "x", "bytes": 1, "format": "text", "head": ""}, "text"]
+    for bad in wrong:
         with pytest.raises(InvalidInput):
             lay_out(canonical({**command, "copy": bad}))
 

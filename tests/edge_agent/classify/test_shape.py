@@ -50,7 +50,7 @@ def test_other_literals_get_the_verdict_of_a_walk(text: str, data: st.DataObject
 
     def other(found: re.Match[str]) -> str:
         choices = STRINGS if found[0].startswith("'") else NUMBERS
-        return data.draw(st.sampled_from((found[0], *choices)))
+        return str(data.draw(st.sampled_from((found[0], *choices))))
 
     changed = LITERAL.sub(other, text).encode()
     assert classifier.classify(changed, PATH) == classify_sql(changed, PATH)

@@ -36,9 +36,7 @@ class Authority:
         cert_file, key_file = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         cert_file.write_bytes(self._signed(builder))
         how = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-        key_file.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
-        )
+        key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how))
         key_file.chmod(0o600)
         return cert_file, key_file
 

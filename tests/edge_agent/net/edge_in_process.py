@@ -164,7 +164,10 @@ def world(policies: str, revision: int) -> World:
 
 @contextmanager
 def edge_in_process(
-    folder: Path, postgres: RealPostgres, policies: str = STARTER_TEXT, limits: LimitsSection | None = None,
+    folder: Path,
+    postgres: RealPostgres,
+    policies: str = STARTER_TEXT,
+    limits: LimitsSection | None = None,
     **settings: Any,
 ) -> Iterator[InProcessEdge]:
     """Run a listener in a thread of its own until the block ends; `settings` are more of its PostgresSection."""
@@ -201,7 +204,11 @@ def edge_in_process(
 
 
 def parts(
-    postgres: RealPostgres, gate: Gate, control: ScriptedControl, journal: Journal, limits: LimitsSection,
+    postgres: RealPostgres,
+    gate: Gate,
+    control: ScriptedControl,
+    journal: Journal,
+    limits: LimitsSection,
     **settings: Any,
 ) -> ListenerParts:
     given: dict[str, Any] = {
