@@ -3,15 +3,25 @@
 set -eu
 has() { command -v "$1" >/dev/null 2>&1; }
 
-if ! has chromium; then
+wanted=
+has chromium || wanted="chromium fonts-dejavu-core"
+has pgbouncer || wanted="$wanted pgbouncer"
+# pgjdbc is tried where there is a Java compiler.
+! has javac || [ -f /usr/share/java/postgresql.jar ] || wanted="$wanted libpostgresql-jdbc-java"
+if [ -n "$wanted" ]; then
     if [ "$(id -u)" = 0 ] && has apt-get; then
-        echo "Installing chromium for the browser tests ..." >&2
+        echo "Installing $wanted for the tests ..." >&2
         apt-get update -qq >&2
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >&2
+        # shellcheck disable=SC2086
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >&2
     else
-        echo "chromium is missing: the browser tests need it (Debian: sudo apt-get install chromium)" >&2
+        echo "Missing: $wanted. Tests of the browser fail without the first, others are skipped." >&2
+        echo "(Debian: sudo apt-get install $wanted)" >&2
     fi
 fi
 if [ ! -d /usr/lib/postgresql ]; then
     echo "No PostgreSQL of the system: its tests are skipped, the wheel's run (Debian: apt-get install postgresql)" >&2
+fi
+if has npm && [ ! -d tests/clients/node/node_modules ]; then
+    (cd tests/clients/node && npm ci --silent >&2) || echo "node-postgres did not come: its tests are skipped" >&2
 fi
