@@ -37,6 +37,9 @@ EAGER_LOOKS: Final = 60
 """Looks, one a second, after something was run that may have moved the catalogue and nothing is seen to have moved: it
 stands in a transaction that is not committed yet."""
 
+APPLICATION_NAME: Final = "twokeys catalogue"
+"""What administrators see the connection as."""
+
 _NOBODY: Final = Caller("twokeys-catalogue", CallerKind.MACHINE)
 
 
@@ -167,7 +170,8 @@ class CatalogueKeeper:
     async def _connected(self) -> Wire:
         if self._wire is None or self._wire.lost:
             self._splitter = Splitter(self._door.rules.limits.server_table)
-            nobody = Authenticated(_NOBODY, self._door.section.upstream_database, {}, 0)
+            name = {"application_name": APPLICATION_NAME}
+            nobody = Authenticated(_NOBODY, self._door.section.upstream_database, name, 0)
             self._wire, ready = await reach(self._door, nobody)
             self._unread = ready.rest
         return self._wire

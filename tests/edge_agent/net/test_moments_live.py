@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from edge_agent.net.postgres_catalogue import APPLICATION_NAME
 from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
 from tests.edge_agent.net.test_attacks_live import SYNC, RawCaller, bind, execute, message, parse, reset, states, value
 from tests.support.callers import WaitingCaller
@@ -126,6 +127,6 @@ def test_a10_what_was_forwarded_before_a_hang_up_is_reported_as_it_ended(edge: I
 
 
 def sessions(edge: InProcessEdge) -> int:
-    """Connections of the Edge at the server."""
-    user = edge.postgres.user
-    return int(edge.postgres.admin(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{user}'"))
+    """Connections of the Edge at the server, but for the one that it asks about the catalogue."""
+    others = f"usename = '{edge.postgres.user}' AND application_name <> '{APPLICATION_NAME}'"
+    return int(edge.postgres.admin(f"SELECT count(*) FROM pg_stat_activity WHERE {others}"))
