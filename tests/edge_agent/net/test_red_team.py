@@ -23,7 +23,8 @@ from tests.support.postgres import RealPostgres
 
 @pytest.fixture
 def edge(tmp_path: Path, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
-    with edge_in_process(tmp_path, any_postgres) as running:
+    # The catalogue would find out before these guards have to.
+    with edge_in_process(tmp_path, any_postgres, catalogue_seconds=0) as running:
         yield running
 
 

@@ -43,7 +43,8 @@ TEMPORARY = [
 def edge(tmp_path: Path, any_postgres: RealPostgres) -> Iterator[InProcessEdge]:
     any_postgres.admin(LATE)
     try:
-        with edge_in_process(tmp_path, any_postgres) as running:
+        # The catalogue would find out before these guards have to.
+        with edge_in_process(tmp_path, any_postgres, catalogue_seconds=0) as running:
             reset(running, 190)
             yield running
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import selectors
 import socket
@@ -107,7 +108,7 @@ class Shell:
             pid = secrets.randbelow(1 << 30)
             client.sendall(greeting(ready.parameters, may_write=self.may_write, pid=pid, key=b"k" * 4))
             served = self.served[pid] = Served(self, client, upstream, ready)
-            with upstream:
+            with upstream, served.bell, served.ringer:
                 served.run()
 
     def _sign_in(self, settings: object) -> tuple[socket.socket, UpstreamReady]:
@@ -140,7 +141,9 @@ class Served:
     def call(self, work: Callable[[], object]) -> None:
         """Do work in the thread that owns the session."""
         self.calls.append(work)
-        self.ringer.send(b"!")
+        # A session that has ended has no bell any more.
+        with contextlib.suppress(OSError):
+            self.ringer.send(b"!")
 
     def run(self) -> None:
         with selectors.DefaultSelector() as selector:
