@@ -19,9 +19,7 @@ demo: $(VENV)/.run ## the whole story, unattended
 
 test: lint ## every test, the slow ones and the browser too
 	@sh requirements/test_needs.sh
-	$(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS) || { \
-		echo "What failed beside other tests is run once more, alone: what fails again has failed."; \
-		$(PY) -m pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
+	@WORKERS=$(WORKERS) sh tests/run.sh $(PY) $(ARGS)
 
 check: lint ## what every change must pass: lint, types, import rules, fast tests
 	$(PY) -m pytest -q -x -m "not slow and not browser" $(ARGS)

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from tests.clients.scene import SECONDS, Doing, Scene
+from tests.support.callers import break_line
 from tests.support.postgres import open_folder
 from twokeys_cli.postgres import free_port
 
@@ -90,7 +91,7 @@ def test_pgbouncer_cancel_and_disconnect_while_held(one_scene: Scene, pooled: st
         one_scene.leave_pending()
         asking = Doing(lambda: client.execute("UPDATE orders SET total = 99 WHERE id = 73"))
         one_scene.until_held()
-        client.pgconn.finish()
+        break_line(client)
         one_scene.until_withdrawn()
         asking.done()
     one_scene.approve()

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.clients.scene import Doing, Scene
+from tests.support.callers import break_line
 
 
 def connect(scene: Scene) -> psycopg.Connection:
@@ -97,7 +98,7 @@ def test_psycopg_disconnect_while_held(one_scene: Scene) -> None:
     asking = Doing(lambda: client.execute("UPDATE orders SET total = 99 WHERE id = 7"))
     one_scene.until_held()
     before = one_scene.total(7)
-    client.pgconn.finish()
+    break_line(client)
     one_scene.until_withdrawn()
     one_scene.approve()
     asking.done()

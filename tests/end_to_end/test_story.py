@@ -64,7 +64,7 @@ def test_a6_the_sponsor_may_not_approve(whole: Deployment, person: str) -> None:
 def test_a_hang_up_withdraws(whole: Deployment) -> None:
     caller = WaitingCaller(whole.dsn, "UPDATE shop.orders SET status = 'cancelled' WHERE id = 14")
     request = whole.one_pending()
-    caller.connection.pgconn.finish()
+    caller.hang_up()
     assert whole.until(request["id"], "withdrawn") == "withdrawn"
     assert whole.vote("rob", request, approve=True).status == 409
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
+
+
+def break_line(connection: psycopg.Connection[Any]) -> None:
+    """Hang up while a thread waits for an answer. Not `finish`: that would free what the thread still reads."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 class WaitingCaller:
@@ -36,6 +44,10 @@ class WaitingCaller:
             self.rows = self.connection.execute(self._sql, self._parameters).rowcount
         except psycopg.Error as error:
             self.error = error
+
+    def hang_up(self) -> None:
+        """Break its line."""
+        break_line(self.connection)
 
     def done(self, seconds: float = 20) -> WaitingCaller:
         """Wait for its end."""

@@ -102,7 +102,7 @@ def test_a_hang_up_while_held_withdraws_and_runs_nothing(edge: InProcessEdge) ->
     before = status(edge, 107)
     caller = WaitingCaller(edge.dsn, "UPDATE orders SET status = 'cancelled' WHERE id = 107")
     assert edge.control.arrived.wait(5)
-    caller.connection.pgconn.finish()
+    caller.hang_up()
     assert edge.control.gone.wait(5)
     edge.control.verdict = "approved"
     assert status(edge, 107) == before
@@ -271,7 +271,7 @@ def test_a_hang_up_after_the_forward_still_reports_what_happened(edge: InProcess
     running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'UPDATE%id = 172%'"
     while edge.postgres.admin(running).strip() != "1":
         assert caller.error is None
-    caller.connection.pgconn.finish()
+    caller.hang_up()
     assert edge.control.reported.wait(10)
     total = float(edge.postgres.admin("SELECT total FROM shop.orders WHERE id = 172"))
     assert (edge.control.reports[0].outcome, total) in (("done", 4), ("failed", 1))

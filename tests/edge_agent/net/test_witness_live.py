@@ -168,7 +168,7 @@ def test_a_hang_up_while_it_waits_withdraws_it(edge: InProcessEdge) -> None:
     edge.control.verdict = "pending"
     caller = WaitingCaller(edge.dsn, SEEING)
     assert edge.control.arrived.wait(15)
-    caller.connection.pgconn.finish()
+    caller.hang_up()
     assert edge.control.gone.wait(15)
     assert seen(edge) == []
 

@@ -13,6 +13,7 @@ from edge_agent.protocols.postgres.events import Allowed, Ending, Held, Outcome,
 from tests.edge_agent.protocols.postgres.doors import ALLOW_ALL
 from tests.edge_agent.protocols.postgres.live import shell
 from tests.edge_agent.protocols.postgres.test_session_live import endings, total
+from tests.support.callers import break_line
 from tests.support.postgres import RealPostgres
 
 
@@ -139,7 +140,7 @@ def test_a_hang_up_withdraws_what_is_held(any_postgres: RealPostgres) -> None:
         asking = threading.Thread(target=ask)
         asking.start()
         running.wait_for(Held)
-        client.pgconn.finish()
+        break_line(client)
         running.wait_for(Withdrawn)
         running.wait_for(Terminate)
         asking.join()
