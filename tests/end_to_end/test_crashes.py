@@ -125,6 +125,7 @@ def test_a_control_plane_killed_while_a_write_is_held_comes_back_and_it_runs_onc
     before = total(own.postgres, 38)
     caller = WaitingCaller(own.dsn, SLOW.format(seconds=0, order=38))
     request = own.one_pending()
+    assert caller.told.wait(20)
     own.control.kill()
     own.control.start()
     assert own.vote("rob", request, approve=True).status == 200
