@@ -68,18 +68,11 @@ async def run(folder: Path, cycle: Callable[[int], tuple[bytes, bytes]], *, reco
         pairs = [cycle(number) for number in range(COUNT)]
         begun = time.thread_time()
         for asked, answered in pairs:
-            session.client_bytes(asked)
-            for forwarded in session.take_records():
-                if records:
-                    kept.command(forwarded)
-            session.take_effects()
-            assert session.take_to_server()
-            session.take_to_client()
-            session.server_bytes(answered)
-            session.take_records()
-            session.take_effects()
-            session.take_to_server()
-            assert session.take_to_client()
+            passage = session.passes(asked)
+            assert passage is not None
+            if records:
+                kept.passage(passage, session.lane.bind)
+            assert session.answers(answered)
         took = time.thread_time() - begun
         await journal.close()
     return took / COUNT * 1e6

@@ -50,6 +50,7 @@ class SessionDoor:
         self._known: OrderedDict[tuple[QueryProtocol, bytes], Judgement] = OrderedDict()
         self._alike: OrderedDict[tuple[QueryProtocol, int], Judgement] = OrderedDict()
         self._generation = gate.generation
+        self._era = 0
         self._masks = masks if masks is not None else Masks(tuple)
         self._masks.changed = self._forget
 
@@ -57,6 +58,14 @@ class SessionDoor:
     def may_write(self) -> bool:
         """Whether anybody answers for a write of this caller; policy has the rest to say."""
         return self._caller.may_request
+
+    @property
+    def era(self) -> int:
+        """See Door."""
+        if self._generation != self._gate.generation:
+            self._generation = self._gate.generation
+            self._forget()
+        return self._era
 
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
         """Judge a text under the policies in force now."""
@@ -83,6 +92,7 @@ class SessionDoor:
     def witness(self, text: bytes, message: str) -> None:
         """See Door."""
         self._witnessed.note(text, message)
+        self._era += 1
         for protocol in QueryProtocol:
             self._known.pop((protocol, text), None)
 
@@ -103,6 +113,7 @@ class SessionDoor:
         self._forget()
 
     def _forget(self) -> None:
+        self._era += 1
         self._known.clear()
         self._alike.clear()
 

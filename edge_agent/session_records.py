@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,17 +12,31 @@ import msgspec
 from edge_agent.door import facts_alike
 from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.protocols.postgres.events import Forwarded
+from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.recorder.bodies import SessionKey
-from edge_agent.recorder.header import Form
+from edge_agent.recorder.header import Form, Line
 from edge_agent.recorder.journal import Journal
 from twokeys.caller import Caller
+from twokeys.command import QueryProtocol
 from twokeys.digest import sha256
 from twokeys.record import RecordType
 
 MAX_FORMS: Final = 512
 """Headers that one session keeps spelled."""
 
+_SEEN: Final = object()
+"""Of a Passage that was recorded once."""
+
 _encode = msgspec.json.Encoder().encode
+
+
+class Filled:
+    """What of a Passage's Record is the same each time: its line, and its body as far as the Bind."""
+
+    __slots__ = ("line", "text")
+
+    def __init__(self, line: Line, text: bytes) -> None:
+        self.line, self.text = line, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,31 @@ class SessionRecords:
         header = {**self._who, **fields, "type": kind.value}
         return self._journal.append(header, body, self._key if body is not None else None).sequence
 
+    def passage(self, passage: Passage, bind: bytes | None) -> None:
+        """Append that a read goes by the lane. Raises Unavailable: then it must not.
+
+        Args:
+            passage: What it runs.
+            bind: Its Bind message; None for a simple Query.
+        """
+        filled = passage.filled
+        if filled.__class__ is Filled:
+            body = filled.text if bind is None else b'%b%b"}' % (filled.text, b2a_base64(bind, newline=False))
+            self._journal.append_line(filled.line, body, self._key)
+            return
+        self.command(Forwarded(passage.judgement, passage.protocol, passage.text, bind))
+        # Most texts of a Query never come again: only for those that do is anything kept.
+        passage.filled = self._filled(passage) if filled is _SEEN else _SEEN
+
+    def _filled(self, passage: Passage) -> Filled | None:
+        form = self._form(passage.judgement)
+        if form is None:
+            return None
+        text = _encode({"protocol": passage.protocol.value, "text": passage.text})
+        if passage.protocol is QueryProtocol.EXTENDED:
+            text = text[:-1] + b',"bind":"'
+        return Filled(form.of(sha256(passage.text)), text)
+
     def command(self, forwarded: Forwarded) -> None:
         """Append that a read or transaction control is forwarded. Raises Unavailable: then it must not be."""
         judgement, protocol, text, bind = forwarded
@@ -73,7 +113,7 @@ class SessionRecords:
             body["bind"] = bind
         form, digest = self._form(judgement), sha256(text)
         if form is not None:
-            self._journal.append_form(form, digest, _encode(body), self._key)
+            self._journal.append_line(form.of(digest), _encode(body), self._key)
             return
         header = {**self._who, **facts_alike(judgement), "text_digest": digest, "type": RecordType.COMMAND.value}
         self._journal.append(header, _encode(body), self._key)

@@ -30,7 +30,7 @@ _SHORTEST_CIPHER: Final = NONCE_BYTES + 16
 
 def associated_data(session: str, sequence: int) -> bytes:
     """What binds a body to its place: moved to another record or session it does not decrypt."""
-    return f"twokeys/body/v1\n{session}\n{sequence}".encode()
+    return b"twokeys/body/v1\n%b\n%d" % (session.encode(), sequence)
 
 
 def encrypt(cipher: AESGCM, nonce: bytes, session: str, sequence: int, plain: bytes) -> bytes:

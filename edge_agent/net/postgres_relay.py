@@ -131,12 +131,29 @@ class Relay:
     # wires
 
     def _from_client(self, data: bytes) -> None:
-        self._session.client_bytes(data)
-        self._settle()
+        session = self._session
+        passage = session.passes(data)
+        if passage is None:
+            session.client_bytes(data)
+            self._settle()
+            return
+        try:
+            self._records.passage(passage, session.lane.bind)
+        except TwokeysError as error:
+            self.end(error.happened)
+            return
+        self._server.write(data)
+        if self._server.congested:
+            self._press_back()
 
     def _from_server(self, data: bytes) -> None:
-        self._session.server_bytes(data)
-        self._settle()
+        if not self._session.answers(data):
+            self._session.server_bytes(data)
+            self._settle()
+            return
+        self._client.write(data)
+        if self._client.congested:
+            self._press_back()
 
     def _client_gone(self) -> None:
         self._session.client_gone()

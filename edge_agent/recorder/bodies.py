@@ -70,7 +70,7 @@ def _unusable(why: str) -> InvalidInput:
 class SessionKey:
     """One session's data key, in memory only as long as the session; the journal saves its wrapped form once."""
 
-    __slots__ = ("_cipher", "key_line", "saved", "session")
+    __slots__ = ("_cipher", "_count", "key_line", "saved", "session")
 
     def __init__(self, session: str, wrapping: WrappingKey) -> None:
         """Make a fresh key for this session id."""
@@ -81,10 +81,13 @@ class SessionKey:
             session=session, wrapping_key_id=wrapping.key_id, wrapped=to_base64(wrapping.public.encrypt(key, WRAPPING))
         )
         self.saved = False
+        self._count = 0
 
     def encrypt(self, sequence: int, plain: bytes) -> bytes:
         """Encrypt the body of the record with this sequence.
 
-        Nonces are random, 96 bits: far below 2**32 bodies per session, as NIST SP 800-38D section 8.3 wants.
+        Nonces count the bodies of this key (NIST SP 800-38D section 8.2.1): the key is of this process alone, and is
+        gone with the session, so no count comes twice.
         """
-        return encrypt(self._cipher, os.urandom(NONCE_BYTES), self.session, sequence, plain)
+        self._count += 1
+        return encrypt(self._cipher, self._count.to_bytes(NONCE_BYTES, "big"), self.session, sequence, plain)

@@ -110,11 +110,24 @@ class Form:
         pieces.append(between[:-1] + b"}")
         self._pieces = tuple(pieces)
 
-    def fill(self, body_sha256: str, sequence: int, text_digest: str, time_text: str) -> bytes:
-        """The canonical line: what `spell` gives for the same."""
+    def of(self, text_digest: str) -> Line:
+        """The form of one text."""
         first, second, third, fourth, last = self._pieces
-        body, text, at = body_sha256.encode(), text_digest.encode(), time_text.encode()
-        return b"%b%b%b%d%b%b%b%b%b" % (first, body, second, sequence, third, text, fourth, at, last)
+        return Line(first, second, b"%b%b%b" % (third, text_digest.encode(), fourth), last)
+
+
+class Line:
+    """A header that comes again and again, but for its body's digest, its sequence and its time."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+
+    def fill(self, body_sha256: str, sequence: int, time_text: str) -> bytes:
+        """The canonical line: what `spell` gives for the same."""
+        first, second, third, last = self._pieces
+        return b"%b%b%b%d%b%b%b" % (first, body_sha256.encode(), second, sequence, third, time_text.encode(), last)
 
 
 def _dumps(value: Mapping[str, object]) -> bytes:
@@ -138,15 +151,18 @@ def _shorter(value: Any) -> object:
 class TimeText:
     """Milliseconds since the epoch as ISO 8601 UTC text; the second's part is remembered."""
 
-    __slots__ = ("_second", "_text")
+    __slots__ = ("_last", "_second", "_text", "_whole")
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
+        self._second = self._last = -1
+        self._text = self._whole = ""
 
     def __call__(self, milliseconds: int) -> str:
         """For example ``2026-11-22T20:00:00.000Z``."""
+        if milliseconds == self._last:
+            return self._whole
         second, rest = divmod(milliseconds, 1000)
         if second != self._second:
             self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._text}.{rest:03d}Z"
+        self._last, self._whole = milliseconds, f"{self._text}.{rest:03d}Z"
+        return self._whole

@@ -22,7 +22,7 @@ from edge_agent.config import RecorderSection
 from edge_agent.durable import FILE_MODE, FOLDER_MODE
 from edge_agent.recorder.bodies import SessionKey
 from edge_agent.recorder.disk import DiskWatch, free_bytes
-from edge_agent.recorder.header import Form, TimeText, check, spell
+from edge_agent.recorder.header import Form, Line, TimeText, check, spell
 from edge_agent.recorder.open_segment import OpenSegment
 from edge_agent.recorder.scan import scan
 from edge_agent.recorder.segments import LOCK_NAME, SegmentFiles, list_segments
@@ -107,18 +107,17 @@ class Journal:
         return self._put(spell(header, own), sequence, cipher, key)
 
     def form(self, header: Mapping[str, object]) -> Form:
-        """A header for `append_form`, spelled once. Raises InvalidInput when it can't be recorded."""
+        """A header for `append_line`, spelled once. Raises InvalidInput when it can't be recorded."""
         return Form(header, self._source)
 
-    def append_form(self, form: Form, text_digest: str, body: bytes, key: SessionKey) -> ChainHead:
+    def append_line(self, line: Line, body: bytes, key: SessionKey) -> None:
         """As `append`, for a header that comes again and again."""
         if self._failure:
             raise self._failure
         sequence = self._head.sequence + 1
         cipher = self._encrypted(sequence, body, key)
         body_sha256 = hashlib.sha256(cipher).hexdigest()
-        line = form.fill(body_sha256, sequence, text_digest, self._time_text(self._now()))
-        return self._put(line, sequence, cipher, key)
+        self._put(line.fill(body_sha256, sequence, self._time_text(self._now())), sequence, cipher, key)
 
     def _put(self, line: bytes, sequence: int, cipher: bytes, key: SessionKey | None) -> ChainHead:
         self._make_room(len(line) + len(cipher))

@@ -74,6 +74,10 @@ class Door(Protocol):
     def may_write(self) -> bool:
         """Whether this caller may write or request a write at all; without it no transaction is ever lifted."""
 
+    @property
+    def era(self) -> int:
+        """Moves whenever `judge` may answer otherwise than before for the same text."""
+
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
         """Judge a text under the policies in force now."""
 

@@ -1,7 +1,8 @@
 """The server's side of a session: what was sent, what it must answer, what of that the client sees.
 
 Rules:
-  1. Bytes that make the server run a client's text are appended by `Link.forward` alone, which spends a Pass.
+  1. Bytes that make the server run a client's text are appended by `Link.forward…` alone, which spends a Pass; for the
+     lane, which has the shell write them, `Link.depart` does.
   2. `status` is the server's own word, the last ReadyForQuery's, and exact whenever nothing is expected.
   3. A report that the read-only default is off, which we did not cause, or of another encoding or string syntax, is an
      alarm: the session ends and nothing more is forwarded.
@@ -94,14 +95,15 @@ class Link:
         permission.spend()
         self.send(data, expected)
 
-    def forward_group(self, permission: Pass, data: bytes, expected: Iterable[Expected]) -> None:
-        """Send a whole group with one Execute, and its Sync. Raises Refused for a Pass that was used."""
+    def depart(self, permission: Pass) -> None:
+        """Spend the Pass of what the lane forwards by itself. Raises Refused for a Pass that was used."""
         if type(permission) is not Pass:
             raise TypeError("a forward needs a Pass")
         permission.spend()
-        self._to_server.append(data)
+
+    def await_answers(self, expected: Iterable[Expected]) -> None:
+        """What the lane has forwarded is answered here: a Query, or a group with its Sync."""
         self._expected.extend(expected)
-        self._expected.append(SYNC)
         self.unanswered += 1
 
     def send(self, data: bytes, expected: Expected | None) -> None:
@@ -184,6 +186,14 @@ class Link:
     def quiet(self) -> bool:
         """Whether everything sent is answered."""
         return not self._expected
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way in either direction, and nothing is kept."""
+        if self._expected or self.unanswered or self.failed or self.bracket or self._splitter.pending:
+            return False
+        kept = self._to_server or self._to_client or self._kept or self._told.opening or self.mid_message
+        return self._aside is None and not kept
 
     def count_ahead(self, wanted: Callable[[Expected], bool]) -> int:
         """How many of these are expected before the next ReadyForQuery."""

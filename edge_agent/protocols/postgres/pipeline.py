@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.protocols.postgres.messages import Bind
+from edge_agent.protocols.postgres.passage import Passage
 from twokeys.command import PostgresCommand, QueryProtocol
 from twokeys.errors import InvalidInput
 
@@ -52,13 +53,17 @@ class SessionLimits:
 
 
 class Statement:
-    """A prepared statement: its text, the parameter types that Parse gave, and when it was parsed (`Core.age`)."""
+    """A prepared statement: its text, the parameter types that Parse gave, and when it was parsed (`Core.age`).
 
-    __slots__ = ("age", "name", "size", "text", "types")
+    `passage` is the lane's.
+    """
+
+    __slots__ = ("age", "name", "passage", "size", "text", "types")
 
     def __init__(self, name: bytes, text: bytes, types: tuple[int, ...], age: int = 0) -> None:
         self.name, self.text, self.types, self.age = name, text, types, age
         self.size = len(text)
+        self.passage: Passage | None = None
 
 
 class Portal:

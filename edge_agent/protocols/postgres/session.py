@@ -48,11 +48,12 @@ from edge_agent.protocols.postgres.events import (
 )
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.framing import Splitter
-from edge_agent.protocols.postgres.group import MOST_MESSAGES, forward_group
 from edge_agent.protocols.postgres.hidden import Hidden
+from edge_agent.protocols.postgres.lane import Lane
 from edge_agent.protocols.postgres.learn import learned
 from edge_agent.protocols.postgres.limits import WireLimits
-from edge_agent.protocols.postgres.link import FAILED, Broken, Link
+from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken, Link
+from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from edge_agent.protocols.postgres.rewind import Chunk, Doubt, Unit, find, rewind
 from twokeys.errors import InvalidInput, Refused
@@ -92,13 +93,37 @@ class Session:
         self._step: Step | None = None
         self._want = Want.QUIET
         self._deserted = False
+        self._rests: bool | None = None
+        self.lane = Lane(self._core, wire)
+        """What it took last is to be recorded: see `passes`."""
         self.over = False
         """The session has ended: write what is left, then close both sides."""
+
+    # the lane: one look at a chunk, before it goes the general way
+
+    def passes(self, data: bytes) -> Passage | None:
+        """Take a chunk of the client that is a read which passes as it is: nothing more need be done about it.
+
+        Returns:
+            What is to be appended to the journal (with `lane.bind`) before the chunk is written to the server.
+            None: hand the chunk to `client_bytes`.
+        """
+        if self._rests is None:
+            self._rests = self._is_at_rest()
+        return self.lane.take(data) if self._rests and not self.lane.pending else None
+
+    def answers(self, data: bytes) -> bool:
+        """Whether a chunk of the server is the whole answer to what the lane took: write it to the client as it is.
+
+        When False hand it to `server_bytes`.
+        """
+        return bool(self.lane.pending) and self.lane.answers(data)
 
     # bytes
 
     def client_bytes(self, data: bytes) -> None:
         """Take bytes from the client."""
+        self._wake()
         if self.over or self._deserted:
             return
         if self._waiting or self._step is not None or self._core.link.unanswered or self._unread:
@@ -111,6 +136,7 @@ class Session:
 
     def server_bytes(self, data: bytes) -> None:
         """Take bytes from the server."""
+        self._wake()
         if not self.over:
             self._guarded(self._core.link.feed, data)
 
@@ -218,6 +244,7 @@ class Session:
 
     def cancel(self) -> None:
         """A CancelRequest of this session's client came."""
+        self._wake()
         core = self._core
         if self.over:
             return
@@ -231,6 +258,7 @@ class Session:
 
     def client_gone(self) -> None:
         """The client hung up. What was forwarded is seen to its end; what was not is not."""
+        self._wake()
         if self.over or self._deserted:
             return
         self._deserted = True
@@ -272,6 +300,7 @@ class Session:
 
     def _guarded(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do the work and whatever it sets free; whatever breaks ends the session."""
+        self._wake()
         try:
             work(*args, **kwargs)
             self._pump()
@@ -282,6 +311,34 @@ class Session:
         except Refused as error:
             # A Pass that was used, or that the gate would not build: nothing was forwarded by it.
             self._end(error.happened, sqlstate.INSUFFICIENT_PRIVILEGE, alarm=error.code == "pass_spent")
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is under way, and a read needs no guard."""
+        core = self._core
+        link = core.link
+        if self.over or self._deserted or self._waiting or self._step is not None or self._unread:
+            return False
+        if not link.at_rest or self._splitter.pending or core.grouped or core.unsynced or core.masks.stale:
+            return False
+        if core.own is not None or core.tail is not None or core.guarded or core.flight is not None:
+            return False
+        if core.waiting or core.committing or core.intake is not None or core.sending or core.dropping:
+            return False
+        if core.transaction is None:
+            return link.status == IDLE
+        return link.status == IN_TRANSACTION and not core.may_be_written
+
+    def _wake(self) -> None:
+        """Something happens that is not the lane's: what is in flight goes on the general way."""
+        self._rests = None
+        data = self.lane.pending
+        if data:
+            self.lane.tell()
+            spans, unit = self._splitter.feed(data), self._unit
+            unit.forget()
+            unit.spans, unit.first = spans, 0
+            # Kept until the answer has come: what the server calls a write is handed in again.
+            self._later = (spans, len(spans), self._splitter.buffer)
 
     def _begin(self, step: Step) -> None:
         """Begin a step; `_pump` carries it on."""
@@ -360,8 +417,6 @@ class Session:
             if unit.size and not core.grouped:
                 unit.forget()
             unit.spans, unit.first = spans, at
-        if at == 0 and 3 <= count <= MOST_MESSAGES and self._step is None and not self.over:
-            at = count if forward_group(core, spans, buffer) else 0
         while at < count and self._step is None and not link.unanswered and not self.over:
             kind, start, end = spans[at]
             if not handle(kind, buffer, start, end):
@@ -427,6 +482,8 @@ class Session:
     def _end(self, reason: str, state: str = "", *, alarm: bool = False) -> None:
         core = self._core
         self.over = True
+        self.lane.pending = b""
+        self._rests = False
         self._step = None
         self._waiting.clear()
         if core.waiting:

@@ -47,14 +47,14 @@ OWN = st.fixed_dictionaries(
 def test_a_form_is_filled_as_its_header_is_spelled(header: dict[str, object], own: dict[str, object], it: str) -> None:
     """Whatever the header says: its blanks are known by their place, not searched for."""
     header = {name: value for name, value in header.items() if name != "text_digest"}
-    line = Form(header, str(own["source"])).fill(str(own["body_sha256"]), int(str(own["seq"])), it, str(own["time"]))
+    line = Form(header, str(own["source"])).of(it).fill(str(own["body_sha256"]), int(str(own["seq"])), str(own["time"]))
     assert line == spell({**header, "text_digest": it}, own)
 
 
 def test_the_form_of_a_long_header_is_shortened_as_its_line_would_be() -> None:
     header = {"type": "command", "statement": "\x01" * 60_000, "objects": ["read:table:public.t"] * 900}
     own = {"seq": MAX_INTEGER, "source": "edge-1", "time": "2026-11-22T20:00:00.000Z", "body_sha256": "0" * 64}
-    line = Form(header, "edge-1").fill("0" * 64, MAX_INTEGER, "1" * 64, str(own["time"]))
+    line = Form(header, "edge-1").of("1" * 64).fill("0" * 64, MAX_INTEGER, str(own["time"]))
     assert line == spell({**header, "text_digest": "1" * 64}, own)
     assert len(line) < MAX_LINE_BYTES
 

@@ -33,6 +33,10 @@ class TestDoor:
         self.approving.stand(Standing())
         self.approving.enter(World("edge-1", 1, Policies(ALLOW_ALL, 1), {}))
 
+    @property
+    def era(self) -> int:
+        return self.gate.generation + len(self.witnessed)
+
     def judge(self, protocol: QueryProtocol, text: bytes) -> Judgement:
         verdict = self.witnessed.judged(text, self._classify(text))
         return Judgement(verdict, self.gate.decide(CALLER, "sample-db", verdict.classification, protocol.value))

@@ -166,9 +166,22 @@ class Served:
         except OSError:
             data = b""
         if source is self.client:
-            self.session.client_bytes(data) if data else self.session.client_gone()
+            self._from_client(data) if data else self.session.client_gone()
+        elif data and self.session.answers(data):
+            with suppress(OSError):
+                self.client.sendall(data)
         else:
             self.session.server_bytes(data) if data else self.session.server_gone()
+
+    def _from_client(self, data: bytes) -> None:
+        passage = self.session.passes(data)
+        if passage is None:
+            self.session.client_bytes(data)
+            return
+        bind = self.session.lane.bind
+        self.shell.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, bind))
+        with suppress(OSError):
+            self.upstream.sendall(data)
 
     def _settle(self) -> None:
         while effects := self.session.take_effects():

@@ -12,6 +12,7 @@ from edge_agent.protocols.postgres.events import (
     Deny,
     Effect,
     Fingerprint,
+    Forwarded,
     Held,
     NotPrepared,
     Prepared,
@@ -206,7 +207,10 @@ class Server:
 
 
 class Script:
-    """A session with the model server; `answers` are given to holds in turn: True approves, False denies."""
+    """A session with the model server; `answers` are given to holds in turn: True approves, False denies.
+
+    `lane`: whether chunks are shown to the lane first, as the shell does.
+    """
 
     def __init__(
         self,
@@ -214,7 +218,13 @@ class Script:
         *,
         answers: Iterable[bool] | None = None,
         limits: SessionLimits | None = None,
+        lane: bool = True,
     ) -> None:
+        self.lane = lane
+        self.passed: list[bytes] = []
+        """Chunks that went by the lane."""
+        self.records: list[Forwarded] = []
+        """What the shell would have recorded."""
         self.door = door or TestDoor()
         self.session = Session(self.door, guard=GUARD, limits=limits)
         self.server = Server()
@@ -231,20 +241,40 @@ class Script:
         before = len(self.told)
         whole = b"".join(data)
         for at in range(0, len(whole), split or len(whole) or 1):
-            self.session.client_bytes(whole[at : at + (split or len(whole))])
+            self._client(whole[at : at + (split or len(whole))])
             self.run(split)
         return self.told[before:]
+
+    def _client(self, chunk: bytes) -> None:
+        session = self.session
+        passage = session.passes(chunk) if self.lane else None
+        if passage is None:
+            session.client_bytes(chunk)
+            return
+        self.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, session.lane.bind))
+        self.passed.append(chunk)
+        self._server_gets(chunk)
+
+    def _server(self, chunk: bytes) -> None:
+        if self.session.answers(chunk):
+            self.told += chunk
+            return
+        self.session.server_bytes(chunk)
+        self.told += self.session.take_to_client()
+
+    def _server_gets(self, out: bytes, split: int = 0) -> None:
+        self.sent += out
+        answer = self.server.feed(out)
+        for at in range(0, len(answer), split or len(answer) or 1):
+            self._server(answer[at : at + (split or len(answer))])
 
     def run(self, split: int = 0) -> None:
         """Carry bytes and effects about until nothing moves."""
         while True:
+            self.records += self.session.take_records()
             out = self.session.take_to_server()
-            self.sent += out
             moved = bool(out)
-            answer = self.server.feed(out)
-            for at in range(0, len(answer), split or len(answer) or 1):
-                self.session.server_bytes(answer[at : at + (split or len(answer))])
-                self.told += self.session.take_to_client()
+            self._server_gets(out, split)
             self.told += self.session.take_to_client()
             for effect in self.session.take_effects():
                 moved = True

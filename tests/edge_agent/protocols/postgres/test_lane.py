@@ -6,12 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.gate import Standing, World
 from edge_agent.protocols.postgres import encode
-from edge_agent.protocols.postgres.events import Terminate
+from edge_agent.protocols.postgres.events import ForwardCancel, Terminate
+from edge_agent.protocols.postgres.framing import Splitter
+from edge_agent.protocols.postgres.limits import WireLimits
+from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from tests.edge_agent.protocols.postgres.doors import READS_ONLY, TestDoor
 from tests.edge_agent.protocols.postgres.script import SYNC, Script
+from twokeys.policy import Policies
 
+READ_ONE, READ_TWO = b"SELECT 1", b"SELECT 2"
 READ, WRITE = b"SELECT $1", b"UPDATE orders SET total = 1"
 DESCRIBE, EXECUTE = encode.describe(b"P", b""), encode.execute(b"")
 TEXTS = [READ, WRITE, b"SELECT boom", b"SELECT trap", b"SELECT unparsable", b"BEGIN", b"COMMIT", b"nonsense", b""]
@@ -127,3 +133,116 @@ def test_a_malformed_bind_ends_the_session_as_before(bind: bytes) -> None:
     script.client(bind + EXECUTE + SYNC)
     assert script.of(Terminate)
     assert len(script.server.ran) == before
+
+
+def asked(script: Script, *data: bytes) -> Passage | None:
+    """Show a chunk to the lane, and have the server answer nothing yet."""
+    return script.session.passes(b"".join(data))
+
+
+def test_what_comes_while_an_answer_is_due_waits_for_it() -> None:
+    script = Script()
+    first, second = encode.query(READ_ONE), encode.query(READ_TWO)
+    assert asked(script, first) is not None
+    assert asked(script, second) is None
+    script.session.client_bytes(second)
+    assert script.session.take_to_server() == b""
+    script._server_gets(first)
+    script.run()
+    assert script.ran == [READ_ONE, READ_TWO]
+
+
+def test_a_cancel_while_an_answer_is_due_is_passed_on() -> None:
+    script = Script()
+    assert asked(script, encode.query(READ_ONE)) is not None
+    script.session.cancel()
+    assert [type(effect) for effect in script.session.take_effects()] == [ForwardCancel]
+
+
+def test_a_hang_up_while_an_answer_is_due_ends_the_session() -> None:
+    script = Script()
+    assert asked(script, encode.query(READ_ONE)) is not None
+    script.session.client_gone()
+    assert script.session.over
+    assert script.session.passes(encode.query(READ_TWO)) is None
+
+
+def test_a_journal_that_fails_ends_the_session_and_nothing_follows() -> None:
+    script = Script()
+    assert asked(script, encode.query(READ_ONE)) is not None
+    script.session.end("the journal can't be written")
+    assert script.session.take_to_server() == encode.TERMINATE_MESSAGE
+    assert script.session.passes(encode.query(READ_TWO)) is None
+
+
+def test_g4_a_report_that_comes_with_the_answer_is_seen() -> None:
+    script = Script()
+    assert asked(script, encode.query(READ_ONE)) is not None
+    answer = script.server.feed(encode.query(READ_ONE))
+    off = encode.parameter_status("default_transaction_read_only", "off")
+    script._server(off + answer)
+    (ended,) = [effect for effect in script.session.take_effects() if isinstance(effect, Terminate)]
+    assert ended.alarm
+
+
+@pytest.mark.parametrize("status", [b"T", b"E"])
+def test_an_answer_that_ends_in_another_state_is_the_general_ways(status: bytes) -> None:
+    script = Script()
+    assert asked(script, encode.query(READ_ONE)) is not None
+    answer = script.server.feed(encode.query(READ_ONE))[:-1] + status
+    assert not script.session.answers(answer)
+    script.session.server_bytes(answer)
+    assert [effect.alarm for effect in script.session.take_effects() if isinstance(effect, Terminate)] == [True]
+
+
+def test_a_policy_that_moved_is_asked_again() -> None:
+    door = TestDoor(READS_ONLY)
+    script = Script(door)
+    script.client(encode.parse(b"s", READ), SYNC)
+    group = encode.bind(b"", b"s", (b"1",)) + EXECUTE + SYNC
+    script.client(group)
+    script.client(group)
+    assert script.passed == [group, group]
+    door.gate.enter(World("edge-1", 2, Policies("", 2), {}))
+    told = script.client(group)
+    assert script.passed == [group, group]
+    assert b"42501" in told
+
+
+def test_a_standing_that_moved_is_asked_again() -> None:
+    door = TestDoor(READS_ONLY)
+    script = Script(door)
+    script.client(encode.query(READ_ONE))
+    door.gate.stand(Standing(reads_denied="The bundle is too old."))
+    assert b"42501" in script.client(encode.query(READ_ONE))
+    assert len(script.passed) == 1
+
+
+def test_in_a_transaction_that_may_not_write_reads_go_by_the_lane() -> None:
+    script = Script(TestDoor(READS_ONLY, may_write=False))
+    script.client(encode.parse(b"s", READ), SYNC)
+    script.client(encode.query(b"BEGIN"))
+    group = encode.bind(b"", b"s", (b"1",)) + EXECUTE + SYNC
+    script.client(group)
+    script.client(encode.query(READ_ONE))
+    assert script.passed == [group, encode.query(READ_ONE)]
+    assert script.client(encode.execute(b""), SYNC)[:1] == b"E"
+
+
+def test_in_a_transaction_that_may_write_no_read_goes_by_the_lane() -> None:
+    script = Script(answers=[True])
+    script.client(encode.query(b"BEGIN"))
+    assert asked(script, encode.query(READ_ONE)) is None
+
+
+@given(st.binary(max_size=40), st.integers(0, 60))
+def test_an_answer_with_any_other_byte_is_left_to_the_general_way(noise: bytes, at: int) -> None:
+    script = Script()
+    assert asked(script, encode.query(READ_ONE)) is not None
+    answer = script.server.feed(encode.query(READ_ONE))
+    changed = answer[:at] + noise + answer[at:]
+    if script.session.answers(changed):
+        splitter = Splitter(WireLimits().server_table)
+        shown = "".join(chr(kind) for kind, _, _ in splitter.feed(changed))
+        assert not splitter.pending
+        assert (shown[0], set(shown[1:-2]) <= {"D"}, shown[-2:]) == ("T", True, "CZ")

@@ -1,0 +1,262 @@
+"""The lane: a plain read whose verdict is known, alone on the wire, goes as it came and is answered as it came.
+
+    client's chunk ─▶ take    ─▶ a Passage: record it with `bind`, then write that very chunk to the server
+    server's chunk ─▶ answers ─▶ True: write that very chunk to the client
+
+Nearly everything that a driver sends is one chunk that is one Query, or one group of Bind, Execute and Sync (with
+Parse and Describe where drivers send them), and what the server answers is one chunk too. For those nothing has to be
+remembered but that an answer is due. What is not plainly so goes the general way, with nothing changed: the session
+first tells the core what is in flight (`tell`), as if it had gone that way too.
+
+Rules:
+  1. All or nothing: each byte of a chunk is accounted for, or the lane leaves it alone.
+  2. Only where the session is at rest (`Session`) and needs no guard, with the unnamed portal, and for a text that
+     policy lets pass as a read, unmasked. Its Pass is spent here, once for each chunk.
+  3. A Judgement is used again as long as the door's `era` stays, and a named statement as long as the core's `age`
+     does (attack W3).
+
+https://www.postgresql.org/docs/current/protocol-flow.html
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from edge_agent.protocols.postgres import encode, expect, messages
+from edge_agent.protocols.postgres import server_messages as server
+from edge_agent.protocols.postgres.core import Core
+from edge_agent.protocols.postgres.door import Route
+from edge_agent.protocols.postgres.expect import Expected
+from edge_agent.protocols.postgres.limits import HEADER_BYTES, WireLimits
+from edge_agent.protocols.postgres.link import IDLE
+from edge_agent.protocols.postgres.passage import Passage
+from edge_agent.protocols.postgres.pipeline import Portal, Statement, Undo
+from twokeys.command import QueryProtocol
+from twokeys.errors import InvalidInput, Refused
+
+MAX_TEXTS: Final = 256
+"""Queries and unnamed Parses that one session knows by their bytes."""
+
+MAX_TEXT_BYTES: Final = 4096
+"""A longer one is not known by them."""
+
+LONGEST_QUERY: Final = 16 * 1024
+"""Of a longer one nobody remembers the Judgement, so it is left to those who judge it once."""
+
+_EXECUTE: Final = encode.execute(b"") + encode.SYNC_MESSAGE
+_DESCRIBED: Final = encode.message(b"D", b"P\0") + _EXECUTE
+_BOUND: Final = encode.BIND_COMPLETE_MESSAGE
+_PARSED: Final = encode.PARSE_COMPLETE_MESSAGE + _BOUND
+_READY: Final = {status: encode.ready_for_query(status) for status in b"IT"}
+_READY_BYTES: Final = 6
+_EXECUTE_BYTES, _DESCRIBED_BYTES = len(_EXECUTE), len(_DESCRIBED)
+_length: Final = struct.Struct("!I").unpack_from
+
+
+class Lane:
+    """One session's.
+
+    Args:
+        core: The session's state.
+        wire: Sizes of messages.
+    """
+
+    __slots__ = (
+        "_client_most", "_core", "_described", "_opens", "_row_most", "_server_most", "_statement", "_texts", "_undo",
+        "bind", "pending",
+    )  # fmt: skip
+
+    def __init__(self, core: Core, wire: WireLimits) -> None:
+        self._core = core
+        self._client_most, self._server_most = wire.client_table, wire.server_table
+        self._row_most = wire.server_table[server.DATA_ROW]
+        self._texts: dict[bytes, Passage] = {}
+        self.pending = b""
+        """The chunk in flight that the core was not told of."""
+        self.bind: bytes | None = None
+        """The Bind message of what was taken last; None for a Query."""
+        self._statement: Statement | None = None
+        self._undo: Undo | None = None
+        self._opens = b""
+        self._described = False
+
+    def take(self, data: bytes) -> Passage | None:
+        """Take a chunk of the client, while the session is at rest. None: it was left alone."""
+        kind = data[0]
+        if kind == messages.BIND:
+            return self._take_group(data, 0, None)
+        if kind == messages.QUERY:
+            return self._take_query(data)
+        return self._take_parsed(data) if kind == messages.PARSE else None
+
+    def answers(self, data: bytes) -> bool:
+        """Whether a chunk of the server is the whole answer to what is pending, and nothing else."""
+        end, at = len(data) - _READY_BYTES, len(self._opens)
+        if end <= at or not data.endswith(_READY[self._core.link.status]) or not data.startswith(self._opens):
+            return False
+        if self._described:
+            length = _length(data, at + 1)[0]
+            if data[at] != server.ROW_DESCRIPTION or not 4 <= length <= self._server_most[server.ROW_DESCRIPTION]:
+                return False
+            at += 1 + length
+            if at >= end:
+                return False
+        most = self._row_most
+        while data[at] == server.DATA_ROW:
+            length = _length(data, at + 1)[0]
+            at += 1 + length
+            if not 4 <= length <= most or at >= end:
+                return False
+        length = _length(data, at + 1)[0]
+        if data[at] != server.COMMAND_COMPLETE or at + 1 + length != end:
+            return False
+        if not 4 <= length <= self._server_most[server.COMMAND_COMPLETE]:
+            return False
+        self.pending = b""
+        return True
+
+    def tell(self) -> None:
+        """Tell the core what is in flight: from here on it goes the general way."""
+        self.pending = b""
+        self._core.link.await_answers(self._expected())
+
+    # one kind of chunk each
+
+    def _take_query(self, data: bytes) -> Passage | None:
+        core = self._core
+        passage = self._texts.get(data)
+        if passage is None or passage.era != core.door.era:
+            size = len(data)
+            if not HEADER_BYTES < size <= LONGEST_QUERY or 1 + _length(data, 1)[0] != size:
+                return None
+            if size - 1 > self._client_most[messages.QUERY] or data.find(b"\0", HEADER_BYTES) != size - 1:
+                return None
+            passage = self._judged(QueryProtocol.SIMPLE, data[HEADER_BYTES:-1])
+            if passage is None:
+                return None
+            self._remember(data, passage)
+        if not self._is_admitted(passage):
+            return None
+        if len(core.statements):
+            core.statements.put(b"", None)
+        if len(core.portals):
+            core.portals.put(b"", None)
+        self.bind, self._opens, self._described, self._statement = None, b"", True, None
+        self.pending = data
+        return passage
+
+    def _take_parsed(self, data: bytes) -> Passage | None:
+        core = self._core
+        if len(data) <= HEADER_BYTES:
+            return None
+        end = 1 + _length(data, 1)[0]
+        if end >= len(data) or not 4 < end <= LONGEST_QUERY or end - 1 > self._client_most[messages.PARSE]:
+            return None
+        if data[HEADER_BYTES]:
+            return None
+        parse = data[:end]
+        passage = self._texts.get(parse)
+        if passage is None or passage.era != core.door.era:
+            try:
+                message = messages.read_parse(parse, 0, end)
+            except InvalidInput:
+                return None
+            passage = self._judged(QueryProtocol.EXTENDED, message.sql, message.types)
+            if passage is None:
+                return None
+            self._remember(parse, passage)
+        held, limits = core.statements, core.limits
+        if len(held) >= limits.statements or held.size + len(passage.text) > limits.statement_bytes:
+            return None
+        return self._take_group(data, end, passage)
+
+    def _take_group(self, data: bytes, start: int, passage: Passage | None) -> Passage | None:
+        """A group from its Bind on; `passage` is that of its Parse, None for a statement that was parsed before."""
+        core, size = self._core, len(data)
+        if size - start < HEADER_BYTES + 2 or data[start] != messages.BIND:
+            return None
+        length = _length(data, start + 1)[0]
+        end = start + 1 + length
+        described = size - end == _DESCRIBED_BYTES
+        if not data.endswith(_DESCRIBED if described else _EXECUTE) or not (described or size - end == _EXECUTE_BYTES):
+            return None
+        held, limits = core.portals, core.limits
+        if length > self._client_most[messages.BIND] or held.size + length >= limits.portal_bytes:
+            return None
+        if len(held) >= limits.portals:
+            return None
+        name_at = start + HEADER_BYTES + 1
+        name_end = data.find(b"\0", name_at, end)
+        if name_end < 0 or data[name_at - 1]:
+            return None
+        statement = None
+        if passage is None:
+            statement = core.statements.get(data[name_at:name_end])
+            if statement is None or statement.age != core.age:
+                return None
+            passage = statement.passage
+            if passage is None or passage.era != core.door.era:
+                passage = statement.passage = self._judged(QueryProtocol.EXTENDED, statement.text)
+                if passage is None:
+                    return None
+        elif name_end != name_at:
+            return None
+        if not self._is_admitted(passage):
+            return None
+        self._undo = None
+        self._opens = _BOUND
+        if statement is None:
+            statement = Statement(b"", passage.text, passage.types, core.age)
+            self._undo, self._opens = core.statements.put(b"", statement), _PARSED
+        self._statement, self._described = statement, described
+        self.bind = data[start:end]
+        if core.link.status != IDLE:
+            core.portals.put(b"", self._portal(statement, self.bind))
+        self.pending = data
+        return passage
+
+    # what they share
+
+    def _judged(self, protocol: QueryProtocol, text: bytes, types: tuple[int, ...] = ()) -> Passage | None:
+        door = self._core.door
+        judgement = door.judge(protocol, text)
+        if judgement.route is not Route.READ or judgement.moves_names or judgement.masks is not None:
+            return None
+        return Passage(judgement, protocol, text, door.era, types)
+
+    def _is_admitted(self, passage: Passage) -> bool:
+        core = self._core
+        try:
+            core.link.depart(core.door.admit(passage.judgement))
+        except Refused:
+            return False
+        return True
+
+    def _remember(self, key: bytes, passage: Passage) -> None:
+        if len(key) <= MAX_TEXT_BYTES:
+            if len(self._texts) >= MAX_TEXTS:
+                self._texts.clear()
+            self._texts[key] = passage
+
+    def _expected(self) -> Iterator[Expected]:
+        if self.bind is None:
+            yield expect.QUERY
+            return
+        if self._opens is _PARSED:
+            yield Expected(b"", b"1", undo=self._undo)
+        yield expect.BIND
+        if self._described:
+            yield expect.DESCRIBE_PORTAL
+        yield expect.EXECUTE
+        yield expect.SYNC
+        core, statement = self._core, self._statement
+        if core.link.status == IDLE and statement is not None:
+            core.portals.put(b"", self._portal(statement, self.bind))
+
+    @staticmethod
+    def _portal(statement: Statement, bind: bytes) -> Portal:
+        portal = Portal(b"", statement, bind)
+        portal.sent = portal.started = True
+        return portal
