@@ -82,7 +82,12 @@ def line(sequence: int, header: Mapping[str, Json], body_sha256: str = "") -> by
 
 def extend(head: ChainHead, record_line: bytes) -> ChainHead:
     """The head after one more Record whose canonical line is given."""
-    return ChainHead(head.sequence + 1, hashlib.sha256(head.hash.encode() + b"\n" + record_line).hexdigest())
+    return ChainHead(head.sequence + 1, chained(head.hash.encode(), record_line).decode())
+
+
+def chained(before: bytes, record_line: bytes) -> bytes:
+    """The hash over a chain and one more Record; both hashes as hexadecimal digits."""
+    return hashlib.sha256(b"%b\n%b" % (before, record_line)).hexdigest().encode()
 
 
 def same_hash(left: str, right: str) -> bool:

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -56,7 +57,7 @@ class CopyRoom:
         """Count so many bytes more. Raises Unavailable when there is no room."""
         if self.used + size > self._most:
             raise _no_room("this edge keeps as many bytes of held COPYs as it may")
-        if not self._disk.room_for(size):
+        if not self._disk.room_for(size, time.monotonic()):
             raise _no_room("the edge's disk is nearly full")
         self.used += size
 

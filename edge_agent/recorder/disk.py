@@ -34,9 +34,13 @@ class DiskWatch:
         self._free = 0
         self._next_look = 0.0
 
-    def room_for(self, size: int) -> bool:
-        """Whether `size` more bytes leave the journal above exhaustion; counts them as used."""
-        now = time.monotonic()
+    def room_for(self, size: int, now: float) -> bool:
+        """Whether `size` more bytes leave the journal above exhaustion; counts them as used.
+
+        Args:
+            size: Bytes.
+            now: Monotonic seconds.
+        """
         if now >= self._next_look or self._free - size < self._low:
             self._free = self._look(self._folder)
             self._next_look = now + LOOK_SECONDS
@@ -46,5 +50,5 @@ class DiskWatch:
     @property
     def low(self) -> bool:
         """Whether writes must be denied."""
-        self.room_for(0)
+        self.room_for(0, time.monotonic())
         return self._free < self._low

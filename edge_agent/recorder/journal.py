@@ -28,7 +28,7 @@ from edge_agent.recorder.scan import scan
 from edge_agent.recorder.segments import LOCK_NAME, SegmentFiles, list_segments
 from edge_agent.recorder.sync import GroupCommit, Round
 from twokeys.errors import InvalidInput, Refused, Unavailable
-from twokeys.record import ChainHead, RecordType, extend
+from twokeys.record import ChainHead, RecordType, chained
 from twokeys.segment_files import pack_body
 from twokeys.signature import PublicKey
 
@@ -48,7 +48,7 @@ class Journal:
     ) -> None:
         self._folder, self._source, self._settings, self._now, self._lock = folder, source, settings, now, lock
         self._disk = disk
-        self._head = head
+        self._sequence, self._hash = head.sequence, head.hash.encode()
         self._current: OpenSegment | None = None
         self._closing: list[OpenSegment] = []
         self._failure: Unavailable | None = None
@@ -58,7 +58,7 @@ class Journal:
     @property
     def head(self) -> ChainHead:
         """The chain's head, the last of it perhaps not on disk yet."""
-        return self._head
+        return ChainHead(self._sequence, self._hash.decode())
 
     @property
     def durable_head(self) -> ChainHead:
@@ -98,13 +98,14 @@ class Journal:
         if self._failure:
             raise self._failure
         check(header)
-        sequence = self._head.sequence + 1
+        sequence = self._sequence + 1
         own: dict[str, object] = {"seq": sequence, "source": self._source, "time": self._time_text(self._now())}
         cipher = b""
         if body is not None:
             cipher = self._encrypted(sequence, body, key)
             own["body_sha256"] = hashlib.sha256(cipher).hexdigest()
-        return self._put(spell(header, own), sequence, cipher, key)
+        self._put(spell(header, own), sequence, cipher, key)
+        return self.head
 
     def form(self, header: Mapping[str, object]) -> Form:
         """A header for `append_line`, spelled once. Raises InvalidInput when it can't be recorded."""
@@ -114,27 +115,30 @@ class Journal:
         """As `append`, for a header that comes again and again."""
         if self._failure:
             raise self._failure
-        sequence = self._head.sequence + 1
+        sequence = self._sequence + 1
         cipher = self._encrypted(sequence, body, key)
         body_sha256 = hashlib.sha256(cipher).hexdigest()
         self._put(line.fill(body_sha256, sequence, self._time_text(self._now())), sequence, cipher, key)
 
-    def _put(self, line: bytes, sequence: int, cipher: bytes, key: SessionKey | None) -> ChainHead:
-        self._make_room(len(line) + len(cipher))
-        head = extend(self._head, line)
+    def _put(self, line: bytes, sequence: int, cipher: bytes, key: SessionKey | None) -> None:
+        now = time.monotonic()
         try:
-            segment = self._segment()
+            if not self._disk.room_for(len(line) + len(cipher), now):
+                raise _exhausted()
+            segment = self._current
+            if segment is None or segment.size >= self._settings.segment_bytes or self._is_due(segment, now):
+                segment = self._next_segment(now)
             if key is not None and cipher:
                 if not key.saved:
                     segment.write_key(key.key_line.line())
                     key.saved = True
                 segment.write_body(pack_body(sequence, cipher))
-            segment.write_line(head, line)
+            hashed = chained(self._hash, line)
+            segment.write_line(hashed, line)
         except OSError as error:
             raise self._fail(error) from error
-        self._head = head
+        self._sequence, self._hash = sequence, hashed
         self._commit.touched()
-        return head
 
     async def append_durable(
         self, header: Mapping[str, object], body: bytes | None = None, key: SessionKey | None = None
@@ -151,7 +155,7 @@ class Journal:
     def close_segment(self, *, even_if_young: bool = True) -> None:
         """Close the open Segment, so that it can be uploaded once it is on disk; without records nothing happens."""
         current = self._current
-        if current is None or (not even_if_young and not self._is_due(current)):
+        if current is None or (not even_if_young and not self._is_due(current, time.monotonic())):
             return
         self._closing.append(current)
         self._current = None
@@ -166,7 +170,7 @@ class Journal:
         self.close_segment()
         try:
             if not self._failure:
-                await self._commit.wait(self._head.sequence)
+                await self._commit.wait(self._sequence)
         finally:
             await self._commit.stop()
             self._failure = self._failure or Unavailable(
@@ -187,31 +191,14 @@ class Journal:
             )
         return key.encrypt(sequence, body)
 
-    def _make_room(self, size: int) -> None:
-        try:
-            room = self._disk.room_for(size)
-        except OSError as error:
-            raise self._fail(error) from error
-        if not room:
-            raise Unavailable(
-                "The journal's disk is exhausted.",
-                not_done="Nothing was recorded, and nothing was forwarded.",
-                advice="Free disk space on the edge's machine.",
-                code="disk_exhausted",
-            )
+    def _next_segment(self, now: float) -> OpenSegment:
+        self.close_segment()
+        files = SegmentFiles(self._folder, self._source, self._sequence + 1)
+        self._current = OpenSegment(files, self.head, now)
+        return self._current
 
-    def _segment(self) -> OpenSegment:
-        current = self._current
-        if current is not None and (current.size >= self._settings.segment_bytes or self._is_due(current)):
-            self.close_segment()
-            current = None
-        if current is None:
-            files = SegmentFiles(self._folder, self._source, self._head.sequence + 1)
-            current = self._current = OpenSegment(files, self._head, time.monotonic())
-        return current
-
-    def _is_due(self, segment: OpenSegment) -> bool:
-        return time.monotonic() - segment.opened >= self._settings.segment_seconds
+    def _is_due(self, segment: OpenSegment, now: float) -> bool:
+        return now - segment.opened >= self._settings.segment_seconds
 
     def _begin_sync(self) -> Round:
         self._closing = [segment for segment in self._closing if not segment.finished]
@@ -219,12 +206,11 @@ class Journal:
 
         def work() -> None:
             for segment in closing:
-                segment.sync()
                 segment.finish()
             if current is not None:
                 current.sync()
 
-        return self._head, work
+        return self.head, work
 
     def _sync_failed(self, error: OSError) -> None:
         self._fail(error)
@@ -239,6 +225,15 @@ class Journal:
             )
             self._commit.fail(self._failure)
         return self._failure
+
+
+def _exhausted() -> Unavailable:
+    return Unavailable(
+        "The journal's disk is exhausted.",
+        not_done="Nothing was recorded, and nothing was forwarded.",
+        advice="Free disk space on the edge's machine.",
+        code="disk_exhausted",
+    )
 
 
 def open_journal(

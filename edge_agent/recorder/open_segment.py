@@ -1,14 +1,13 @@
 """The Segment being appended to: its files' descriptors, and how they reach the disk.
 
-Files are created by the first write to them. `sync` and `finish` run in the worker thread while the loop goes on
-appending, so they touch descriptors only, and nothing that `write_…` changes.
+Files are created by the first write to them. `sync` runs in the worker thread while the loop goes on appending, so it
+touches descriptors only; `finish` runs there when nothing is appended any more.
 """
 
 from __future__ import annotations
 
-import os
-
-from edge_agent.durable import create, sync_folder
+from edge_agent.durable import sync_folder
+from edge_agent.recorder.growing import GrowingFile
 from edge_agent.recorder.segments import SegmentFiles
 from twokeys.record import ChainHead
 
@@ -27,61 +26,61 @@ class OpenSegment:
         self.files = files
         self.opened = opened
         self.size = 0
-        self._lines = create(files.path("journal.open"))
-        self._bodies = -1
-        self._keys = -1
+        self.finished = False
+        """Whether it is closed, on disk, and its descriptors given back."""
+        self._lines = GrowingFile(files.path("journal.open"))
+        self._bodies: GrowingFile | None = None
+        self._keys: GrowingFile | None = None
         self._start = before.hash.encode() + b"\n"
         self._synced_names = 0
 
-    @property
-    def finished(self) -> bool:
-        """Whether it is closed, on disk, and its descriptors given back."""
-        return self._lines < 0
-
-    def write_line(self, head: ChainHead, line: bytes) -> None:
-        """Append a record's line with the chain's hash after it."""
-        data = b"%b%b %b\n" % (self._start, head.hash.encode(), line)
+    def write_line(self, hashed: bytes, line: bytes) -> None:
+        """Append a record's line with the chain's hash after it, as hexadecimal digits."""
+        data = b"%b%b %b\n" % (self._start, hashed, line)
         self._start = b""
-        self._write(self._lines, data)
+        self._lines.append(data)
+        self.size += len(data)
 
     def write_body(self, frame: bytes) -> None:
         """Append a framed body; its record's line follows."""
-        if self._bodies < 0:
-            self._bodies = create(self.files.path("bodies"))
-        self._write(self._bodies, frame)
+        if self._bodies is None:
+            self._bodies = GrowingFile(self.files.path("bodies"))
+        self._bodies.append(frame)
+        self.size += len(frame)
 
     def write_key(self, line: bytes) -> None:
         """Append a session's wrapped key; the session's bodies follow."""
-        if self._keys < 0:
-            self._keys = create(self.files.path("keys"))
-        self._write(self._keys, line)
+        if self._keys is None:
+            self._keys = GrowingFile(self.files.path("keys"))
+        self._keys.append(line)
+        self.size += len(line)
 
     def sync(self) -> None:
         """Bring all to disk: keys before bodies before lines, then the files' names."""
-        descriptors = [one for one in (self._keys, self._bodies, self._lines) if one >= 0]
-        for descriptor in descriptors:
-            os.fsync(descriptor)
-        if len(descriptors) > self._synced_names:
+        files = self._files
+        for file in files:
+            file.sync()
+        if len(files) > self._synced_names:
             sync_folder(self.files.folder)
-            self._synced_names = len(descriptors)
+            self._synced_names = len(files)
 
     def finish(self) -> None:
-        """After the last sync: give the lines file its closed name, and the descriptors back."""
+        """After the last append: bring all to disk at its length, give the lines file its closed name, and close."""
         if self.finished:
             return
+        for file in self._files:
+            file.finish()
+        self.sync()
         self.files.path("journal.open").rename(self.files.path("journal"))
         sync_folder(self.files.folder)
         self.close()
 
     def close(self) -> None:
         """Give the descriptors back."""
-        for descriptor in (self._keys, self._bodies, self._lines):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._keys = self._bodies = self._lines = -1
+        for file in self._files:
+            file.close()
+        self.finished = True
 
-    def _write(self, descriptor: int, data: bytes) -> None:
-        written = os.write(descriptor, data)
-        if written != len(data):
-            raise OSError(f"only {written} of {len(data)} bytes were written")
-        self.size += len(data)
+    @property
+    def _files(self) -> list[GrowingFile]:
+        return [one for one in (self._keys, self._bodies, self._lines) if one is not None]

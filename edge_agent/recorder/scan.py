@@ -2,7 +2,9 @@
 
 Rules:
   1. A closed Segment must verify to the last byte. An open one may end in an unfinished line or body: a power cut
-     tears what was not on disk yet. That end is cut off, and told, so that a `gap` record can say how much.
+     tears what was not on disk yet. That end is cut off, and told, so that a `gap` record can say how much. Zeros at
+     its very end are room that was reserved (`growing`): they are cut off and not told. Zeros before that, up to the
+     end of a page, are what a power cut leaves of what was not on disk: a tear, too.
   2. After a tear nothing can follow: younger open Segments are set aside whole.
   3. Everything else that does not verify stops the start, and says where.
 """
@@ -31,6 +33,11 @@ from twokeys.signature import PublicKey
 FRAME_HEAD_BYTES: Final = 12
 """Sequence and length before each body; see `twokeys.segment_files`."""
 
+_LOST: Final = "a record that did not reach the disk"
+_PIECE: Final = 64 * 1024
+_PAGE: Final = 4096
+_FEWEST_ZEROS: Final = 8
+"""At the end of a page: ciphertext has so many once in 2**64 times."""
 _HASH_CHARACTERS: Final = 64
 _LONGEST: Final = _HASH_CHARACTERS + 1 + MAX_LINE_BYTES + 1
 
@@ -116,6 +123,9 @@ def _follow(segment: SegmentFiles, found: Scanned) -> None:
 
 def _mend(segment: SegmentFiles, found: Scanned) -> None:
     """An open Segment: cut a torn end, bring the rest to disk, close it."""
+    for part in ("journal.open", "keys"):
+        # Text: what ends in zeros was reserved, or never reached the disk.
+        _cut(segment.path(part), _written_end(segment.path(part), 0))
     walk = _walk(segment, "journal.open", found.head)
     cut = sum(_cut(segment.path(part), at) for part, at in walk.ends.items())
     if cut:
@@ -145,13 +155,28 @@ def _set_aside(segment: SegmentFiles, found: Scanned) -> None:
 
 
 def _cut(path: Path, end: int) -> int:
-    """Cut a file; return how many bytes went."""
+    """Cut a file; return how many bytes went, zeros at its end not counted."""
     if not path.exists():
         return 0
-    size = path.stat().st_size
-    if size > end:
+    written = _written_end(path, end)
+    if path.stat().st_size > end:
         os.truncate(path, end)
-    return size - end
+    return written - end
+
+
+def _written_end(path: Path, start: int) -> int:
+    """Where the zeros at the end of a file begin, at or after `start`."""
+    if not path.exists():
+        return start
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > start:
+            at = max(start, end - _PIECE)
+            file.seek(at)
+            if written := file.read(end - at).rstrip(b"\0"):
+                return at + len(written)
+            end = at
+    return start
 
 
 @dataclass(slots=True)
@@ -177,7 +202,11 @@ def _walk(segment: SegmentFiles, part: str, head: ChainHead) -> _Walk:
     bodies_path = segment.path("bodies")
     with path.open("rb") as lines, (bodies_path if bodies_path.exists() else Path(os.devnull)).open("rb") as bodies:
         _walk_lines(walk, part, path, lines, bodies)
-        extra = os.fstat(bodies.fileno()).st_size - walk.ends["bodies"] if bodies_path.exists() else 0
+    ends = walk.ends["bodies"]
+    if part == "journal.open":
+        extra = _written_end(bodies_path, ends) - ends
+    else:
+        extra = bodies_path.stat().st_size - ends if bodies_path.exists() else 0
     if extra:
         walk.tear("bodies", "a body without its record")
     keys = "keys.sent" if "keys.sent" in segment.parts else "keys"
@@ -187,18 +216,24 @@ def _walk(segment: SegmentFiles, part: str, head: ChainHead) -> _Walk:
 
 
 def _walk_lines(walk: _Walk, part: str, path: Path, lines: BinaryIO, bodies: BinaryIO) -> None:
+    is_open = part == "journal.open"
     first = lines.readline(_LONGEST)
     if not first.endswith(b"\n"):
         return _torn_line(walk, part, path, first, lines)
+    if is_open and b"\0" in first:
+        return walk.tear(part, _LOST)
     if first != walk.head.hash.encode() + b"\n":
         raise Damaged(path, 0, walk.head.sequence + 1, "it does not continue the chain before it")
     walk.ends[part] = len(first)
     while line := lines.readline(_LONGEST):
         if not line.endswith(b"\n"):
             return _torn_line(walk, part, path, line, lines)
+        if is_open and b"\0" in line:
+            return walk.tear(part, _LOST)
         head, body_sha256 = _verified(walk, path, walk.ends[part], line)
-        if body_sha256 and not _follow_body(walk, bodies, body_sha256):
-            _nothing_follows(walk, head.sequence, lines, bodies)
+        if body_sha256 and not _follow_body(walk, bodies, body_sha256, is_open=is_open):
+            if not (is_open and _is_lost(bodies, walk.ends["bodies"])):
+                _nothing_follows(walk, head.sequence, lines, bodies)
             return walk.tear("bodies", "a record whose body did not reach the disk")
         walk.head = head
         walk.ends[part] += len(line)
@@ -234,7 +269,7 @@ def _only_zeros(file: BinaryIO) -> bool:
     return True
 
 
-def _follow_body(walk: _Walk, bodies: BinaryIO, expected: str) -> bool:
+def _follow_body(walk: _Walk, bodies: BinaryIO, expected: str, *, is_open: bool) -> bool:
     """Whether the next body is there; raises Damaged when another one is."""
     head = bodies.read(FRAME_HEAD_BYTES)
     sequence, length = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
@@ -243,14 +278,33 @@ def _follow_body(walk: _Walk, bodies: BinaryIO, expected: str) -> bool:
         return False
     at = walk.ends["bodies"]
     if sequence != wanted or not 0 < length <= MAX_BODY_BYTES:
+        if is_open and _is_lost(bodies, at):
+            return False
         raise Damaged(Path(bodies.name), at, wanted, "the body's frame is another's")
     cipher = bodies.read(length)
     if len(cipher) < length:
         return False
     if hashlib.sha256(cipher).hexdigest() != expected:
+        if is_open and _is_lost(bodies, at):
+            return False
         raise Damaged(Path(bodies.name), at, wanted, "the body is not the one that was written")
     walk.ends["bodies"] = at + FRAME_HEAD_BYTES + length
     return True
+
+
+def _is_lost(bodies: BinaryIO, at: int) -> bool:
+    """Whether the frame here is in a page that ends in zeros: it was not on disk when the power went."""
+    size = os.fstat(bodies.fileno()).st_size
+    bodies.seek(at)
+    length = int.from_bytes(bodies.read(FRAME_HEAD_BYTES)[8:], "big")
+    end = min(at + FRAME_HEAD_BYTES + min(length, MAX_BODY_BYTES), size)
+    for page in range(at // _PAGE, (max(end, at + 1) - 1) // _PAGE + 1):
+        page_end = min((page + 1) * _PAGE, size)
+        start = max(page_end - _FEWEST_ZEROS, at)
+        bodies.seek(start)
+        if start < page_end and not bodies.read(page_end - start).strip(b"\0"):
+            return True
+    return False
 
 
 def _nothing_follows(walk: _Walk, sequence: int, lines: BinaryIO, bodies: BinaryIO) -> None:
@@ -270,7 +324,7 @@ def _walk_keys(walk: _Walk, part: str, path: Path, sequence: int) -> None:
     walk.ends[part] = 0
     with path.open("rb") as file:
         while line := file.readline(MAX_KEY_LINE_BYTES):
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or (part == "keys" and b"\0" in line):
                 return walk.tear(part, "an unfinished key")
             try:
                 msgspec.json.decode(line, type=KeyLine)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_agent.recorder.growing import RESERVED_BYTES
 from edge_agent.recorder.scan import Damaged, scan
 from edge_agent.recorder.segments import list_segments
 from tests.edge_agent.recorder.journals import EDGE, READ, journal_in, session_key
@@ -34,17 +35,108 @@ def killed(tmp_path: Path) -> Path:
         journal.append(READ)
         journal.append(READ, b"second", other)
         await journal.append_durable(READ, b"third", other)
-        shutil.copytree(tmp_path / "alive", tmp_path / "killed")
+        shutil.copytree(tmp_path / "alive", tmp_path / "reserved")
         await journal.close()
 
     asyncio.run(play())
+    shutil.copytree(tmp_path / "reserved", tmp_path / "killed")
+    for part in ("journal.open", "bodies", "keys"):
+        # As where no room can be reserved: a file ends with what was written.
+        path = tmp_path / "killed" / f"{SECOND}.{part}"
+        path.write_bytes(path.read_bytes()[: written(path)])
     assert (tmp_path / "killed" / f"{FIRST}.journal").exists()
     assert (tmp_path / "killed" / f"{SECOND}.journal.open").exists()
     return tmp_path / "killed"
 
 
+def written(path: Path) -> int:
+    """How many bytes of a file were written; what was reserved after them reads as zeros."""
+    data, at = path.read_bytes(), 0
+    if path.suffix != ".bodies":
+        return len(data.rstrip(b"\0"))
+    while length := int.from_bytes(data[at + 8 : at + 12], "big"):
+        at += 12 + length
+    return at
+
+
 def tear(path: Path, by: int) -> None:
     path.write_bytes(path.read_bytes()[:-by])
+
+
+def lose(path: Path, start: int, end: int) -> None:
+    """What is there after a power cut where a page was not on disk: zeros."""
+    data = bytearray(path.read_bytes())
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def reserved(killed: Path) -> Path:
+    """As `killed`, with the room that was reserved in the open segment's files."""
+    folder = killed.with_name("reserved")
+    assert (folder / f"{SECOND}.journal.open").stat().st_size == RESERVED_BYTES
+    return folder
+
+
+def test_reserved_room_is_cut_off_after_a_kill_and_nothing_is_missed(reserved: Path, killed: Path) -> None:
+    found = scan(reserved, EDGE)
+    assert (found.head, found.cut) == (scan(killed, EDGE).head, [])
+    for path in killed.iterdir():
+        assert (reserved / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("part", ["journal.open", "bodies"])
+@pytest.mark.parametrize("lost", [1, 20, 40])
+def test_a_page_that_did_not_reach_the_disk_is_a_tear(reserved: Path, part: str, lost: int) -> None:
+    path = reserved / f"{SECOND}.{part}"
+    lose(path, written(path) - lost, RESERVED_BYTES)
+    found = scan(reserved, EDGE)
+    assert found.head.sequence == 5 and found.cut
+    assert scan(reserved, EDGE).head == found.head
+
+
+def long_journal(folder: Path) -> None:
+    """A killed process's, of one open segment that is several pages long."""
+
+    async def play() -> None:
+        journal, key = journal_in(folder / "alive"), session_key()
+        for _ in range(60):
+            await journal.append_durable(READ, b"x" * 400, key)
+        shutil.copytree(folder / "alive", folder / "killed")
+        await journal.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("part", ["journal.open", "bodies"])
+def test_a_lost_page_in_the_middle_cuts_what_follows_it(tmp_path: Path, part: str) -> None:
+    long_journal(tmp_path)
+    lose(tmp_path / "killed" / f"{FIRST}.{part}", 4096, 8192)
+    found = scan(tmp_path / "killed", EDGE)
+    assert 0 < found.head.sequence < 60 and found.cut
+    assert scan(tmp_path / "killed", EDGE).head == found.head
+
+
+@pytest.mark.parametrize("part", ["journal.open", "bodies"])
+def test_a_byte_changed_in_the_middle_of_reserved_files_stops_the_start(tmp_path: Path, part: str) -> None:
+    long_journal(tmp_path)
+    path = tmp_path / "killed" / f"{FIRST}.{part}"
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Damaged):
+        scan(tmp_path / "killed", EDGE)
+
+
+def test_a_closed_segment_with_zeros_at_its_end_stops_the_start(killed: Path) -> None:
+    scan(killed, EDGE)
+    for part in ("journal", "bodies"):
+        path = killed / f"{SECOND}.{part}"
+        before = path.read_bytes()
+        path.write_bytes(before + bytes(4096))
+        with pytest.raises(Damaged):
+            scan(killed, EDGE)
+        path.write_bytes(before)
 
 
 def test_a_killed_process_leaves_a_whole_journal(killed: Path) -> None:
@@ -90,7 +182,7 @@ def test_a_body_without_its_line_and_an_unfinished_key_are_cut(killed: Path) -> 
         found = scan(killed, EDGE) if name.endswith("open") else None
         if found:
             assert found.head.sequence == 6
-            assert str(len(pack_body(7, b"x" * 40)) + len(b'{"session":') + 300_000) in found.cut[0]
+            assert str(len(pack_body(7, b"x" * 40)) + len(b'{"session":')) in found.cut[0]
 
 
 def test_an_open_segment_after_a_tear_is_set_aside(killed: Path) -> None:

@@ -1,0 +1,99 @@
+"""A file that grows by appends, written through mapped memory: what was appended survives this process without a call.
+
+The kernel has the bytes as soon as they are in a shared mapping, as it would after write(2); `sync` brings both to disk
+(fsync(2) writes what was changed through a mapping as well). Room is reserved on the disk before it is mapped
+(posix_fallocate(3)), so that a full disk is an error here and not a signal there. What is reserved and not used reads
+as zeros, which no line has at its end and no frame begins with: `scan` cuts it off after a kill, `finish` before.
+
+Where room can't be reserved or mapped (macOS, some file systems) it is write(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from pathlib import Path
+from typing import Final
+
+from edge_agent.durable import FILE_MODE
+
+RESERVED_BYTES: Final = 256 * 1024
+"""Room that is reserved at a time, a multiple of each page size; all of a file that nothing is appended to."""
+
+_UNABLE: Final = frozenset((errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOSYS))
+
+
+class GrowingFile:
+    """One new file. Every append is whole or raises OSError. `sync` may run in another thread than `append`."""
+
+    __slots__ = ("_at", "_descriptor", "_room", "_start", "size")
+
+    def __init__(self, path: Path) -> None:
+        """Create it; raises OSError when it exists."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(path, flags, FILE_MODE)
+        self.size = 0
+        """Bytes appended."""
+        self._start = self._at = 0
+        self._room: mmap.mmap | None = None
+        try:
+            self._room = self._reserved(0)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def append(self, data: bytes) -> None:
+        """Append; the bytes survive the death of this process when this returns."""
+        room, at, size = self._room, self._at, len(data)
+        if room is not None and at + size <= RESERVED_BYTES:
+            room[at : at + size] = data
+            self._at = at + size
+        else:
+            self._append_more(data)
+        self.size += size
+
+    def sync(self) -> None:
+        """Bring what was appended to disk."""
+        os.fsync(self._descriptor)
+
+    def finish(self) -> None:
+        """Give back what was reserved and not used; nothing can be appended afterwards. `sync` once more."""
+        if self._room is not None:
+            self._room.close()
+            self._room = None
+            os.ftruncate(self._descriptor, self.size)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _append_more(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while self._room is not None and rest:
+            piece = rest[: RESERVED_BYTES - self._at]
+            self._room[self._at : self._at + len(piece)] = piece
+            self._at += len(piece)
+            rest = rest[len(piece) :]
+            if rest:
+                self._room.close()
+                self._room = None
+                self._start, self._at = self._start + RESERVED_BYTES, 0
+                self._room = self._reserved(self._start)
+        if rest and (written := os.pwrite(self._descriptor, rest, self._start + self._at)) != len(rest):
+            raise OSError(f"only {written} of {len(rest)} bytes were written")
+        if rest:
+            self._at += len(rest)
+
+    def _reserved(self, start: int) -> mmap.mmap | None:
+        if not hasattr(os, "posix_fallocate"):
+            return None
+        try:
+            os.posix_fallocate(self._descriptor, start, RESERVED_BYTES)
+            return mmap.mmap(self._descriptor, RESERVED_BYTES, mmap.MAP_SHARED, mmap.PROT_WRITE, offset=start)
+        except OSError as error:
+            if error.errno in _UNABLE:
+                return None
+            raise
