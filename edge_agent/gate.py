@@ -181,7 +181,7 @@ class Gate:
 
     def admit(self, decision: Decision) -> Pass:
         """Build the Pass of an allowed Command. Raises Refused for any other Decision."""
-        if decision.outcome is not Outcome.ALLOW or decision.revision != self.revision or self._world is None:
+        if decision.outcome is not Outcome.ALLOW or self._world is None or decision.revision != self._world.revision:
             raise Refused("The decision does not allow this.", not_done="Nothing was forwarded.", code="not_allowed")
         return Pass(_ONLY_THE_GATE, decision, "")
 

@@ -28,9 +28,12 @@ WRAPPING: Final = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), N
 _SHORTEST_CIPHER: Final = NONCE_BYTES + 16
 
 
-def associated_data(session: str, sequence: int) -> bytes:
-    """What binds a body to its place: moved to another record or session it does not decrypt."""
-    return b"twokeys/body/v1\n%b\n%d" % (session.encode(), sequence)
+def associated_data(session: str, sequence: int | str = "") -> bytes:
+    """What binds a body to its place: moved to another record or session it does not decrypt.
+
+    Without a sequence it is what comes before one.
+    """
+    return f"twokeys/body/v1\n{session}\n{sequence}".encode()
 
 
 def encrypt(cipher: AESGCM, nonce: bytes, session: str, sequence: int, plain: bytes) -> bytes:

@@ -65,6 +65,7 @@ class Relay:
         masks: Masks, tables_moved: Callable[[Relay], None],
     ) -> None:  # fmt: skip
         self._facts, self._session, self._door, self._records, self._around = facts, session, door, records, around
+        self._lane = session.lane
         self._client: Wire
         self._server: Wire
         self._waiting: dict[int, WaitingCommand] = {}
@@ -131,14 +132,14 @@ class Relay:
     # wires
 
     def _from_client(self, data: bytes) -> None:
-        session = self._session
-        passage = session.passes(data)
+        lane = self._lane
+        passage = lane.take(data)
         if passage is None:
-            session.client_bytes(data)
+            self._session.client_bytes(data)
             self._settle()
             return
         try:
-            self._records.passage(passage, session.lane.bind)
+            self._records.passage(passage, lane.bind)
         except TwokeysError as error:
             self.end(error.happened)
             return
@@ -147,7 +148,7 @@ class Relay:
             self._press_back()
 
     def _from_server(self, data: bytes) -> None:
-        if not self._session.answers(data):
+        if not self._lane.answers(data):
             self._session.server_bytes(data)
             self._settle()
             return

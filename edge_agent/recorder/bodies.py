@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from twokeys.body import KEY_BYTES, NONCE_BYTES, WRAPPING, encrypt
+from twokeys.body import KEY_BYTES, NONCE_BYTES, WRAPPING, associated_data
 from twokeys.digest import from_base64, to_base64
 from twokeys.errors import InvalidInput
 from twokeys.messages import Base64, Id, Message, Short
@@ -70,7 +70,7 @@ def _unusable(why: str) -> InvalidInput:
 class SessionKey:
     """One session's data key, in memory only as long as the session; the journal saves its wrapped form once."""
 
-    __slots__ = ("_cipher", "_count", "key_line", "saved", "session")
+    __slots__ = ("_cipher", "_count", "_place", "key_line", "saved", "session")
 
     def __init__(self, session: str, wrapping: WrappingKey) -> None:
         """Make a fresh key for this session id."""
@@ -82,12 +82,14 @@ class SessionKey:
         )
         self.saved = False
         self._count = 0
+        self._place = associated_data(session)
 
     def encrypt(self, sequence: int, plain: bytes) -> bytes:
-        """Encrypt the body of the record with this sequence.
+        """Encrypt the body of the record with this sequence, as `twokeys.body.encrypt` does.
 
         Nonces count the bodies of this key (NIST SP 800-38D section 8.2.1): the key is of this process alone, and is
         gone with the session, so no count comes twice.
         """
-        self._count += 1
-        return encrypt(self._cipher, self._count.to_bytes(NONCE_BYTES, "big"), self.session, sequence, plain)
+        self._count = count = self._count + 1
+        nonce = count.to_bytes(NONCE_BYTES, "big")
+        return nonce + self._cipher.encrypt(nonce, plain, b"%b%d" % (self._place, sequence))

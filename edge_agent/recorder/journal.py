@@ -29,7 +29,6 @@ from edge_agent.recorder.segments import LOCK_NAME, SegmentFiles, list_segments
 from edge_agent.recorder.sync import GroupCommit, Round
 from twokeys.errors import InvalidInput, Refused, Unavailable
 from twokeys.record import ChainHead, RecordType, chained
-from twokeys.segment_files import pack_body
 from twokeys.signature import PublicKey
 
 
@@ -52,6 +51,7 @@ class Journal:
         self._current: OpenSegment | None = None
         self._closing: list[OpenSegment] = []
         self._failure: Unavailable | None = None
+        self._segment_bytes, self._max_body_bytes = settings.segment_bytes, settings.max_body_bytes
         self._time_text = TimeText()
         self._commit = GroupCommit(self._begin_sync, self._sync_failed, head, settings.sync_milliseconds / 1000)
 
@@ -102,7 +102,9 @@ class Journal:
         own: dict[str, object] = {"seq": sequence, "source": self._source, "time": self._time_text(self._now())}
         cipher = b""
         if body is not None:
-            cipher = self._encrypted(sequence, body, key)
+            if key is None or len(body) > self._max_body_bytes:
+                raise _too_long(self._max_body_bytes)
+            cipher = key.encrypt(sequence, body)
             own["body_sha256"] = hashlib.sha256(cipher).hexdigest()
         self._put(spell(header, own), sequence, cipher, key)
         return self.head
@@ -115,8 +117,10 @@ class Journal:
         """As `append`, for a header that comes again and again."""
         if self._failure:
             raise self._failure
+        if len(body) > self._max_body_bytes:
+            raise _too_long(self._max_body_bytes)
         sequence = self._sequence + 1
-        cipher = self._encrypted(sequence, body, key)
+        cipher = key.encrypt(sequence, body)
         body_sha256 = hashlib.sha256(cipher).hexdigest()
         self._put(line.fill(body_sha256, sequence, self._time_text(self._now())), sequence, cipher, key)
 
@@ -126,15 +130,13 @@ class Journal:
             if not self._disk.room_for(len(line) + len(cipher), now):
                 raise _exhausted()
             segment = self._current
-            if segment is None or segment.size >= self._settings.segment_bytes or self._is_due(segment, now):
+            if segment is None or segment.size >= self._segment_bytes or now >= segment.due:
                 segment = self._next_segment(now)
-            if key is not None and cipher:
-                if not key.saved:
-                    segment.write_key(key.key_line.line())
-                    key.saved = True
-                segment.write_body(pack_body(sequence, cipher))
+            if key is not None and not key.saved:
+                segment.write_key(key.key_line.line())
+                key.saved = True
             hashed = chained(self._hash, line)
-            segment.write_line(hashed, line)
+            segment.write(sequence, cipher, hashed, line)
         except OSError as error:
             raise self._fail(error) from error
         self._sequence, self._hash = sequence, hashed
@@ -155,7 +157,7 @@ class Journal:
     def close_segment(self, *, even_if_young: bool = True) -> None:
         """Close the open Segment, so that it can be uploaded once it is on disk; without records nothing happens."""
         current = self._current
-        if current is None or (not even_if_young and not self._is_due(current, time.monotonic())):
+        if current is None or (not even_if_young and time.monotonic() < current.due):
             return
         self._closing.append(current)
         self._current = None
@@ -182,23 +184,11 @@ class Journal:
                 os.close(self._lock)
                 self._lock = -1
 
-    def _encrypted(self, sequence: int, body: bytes, key: SessionKey | None) -> bytes:
-        if key is None or len(body) > self._settings.max_body_bytes:
-            raise InvalidInput(
-                f"A record's body has no key, or is over the limit of {self._settings.max_body_bytes} bytes.",
-                not_done="It was not recorded, and nothing was forwarded.",
-                code="body_too_long",
-            )
-        return key.encrypt(sequence, body)
-
     def _next_segment(self, now: float) -> OpenSegment:
         self.close_segment()
         files = SegmentFiles(self._folder, self._source, self._sequence + 1)
-        self._current = OpenSegment(files, self.head, now)
+        self._current = OpenSegment(files, self.head, now + self._settings.segment_seconds)
         return self._current
-
-    def _is_due(self, segment: OpenSegment, now: float) -> bool:
-        return now - segment.opened >= self._settings.segment_seconds
 
     def _begin_sync(self) -> Round:
         self._closing = [segment for segment in self._closing if not segment.finished]
@@ -225,6 +215,14 @@ class Journal:
             )
             self._commit.fail(self._failure)
         return self._failure
+
+
+def _too_long(most: int) -> InvalidInput:
+    return InvalidInput(
+        f"A record's body has no key, or is over the limit of {most} bytes.",
+        not_done="It was not recorded, and nothing was forwarded.",
+        code="body_too_long",
+    )
 
 
 def _exhausted() -> Unavailable:

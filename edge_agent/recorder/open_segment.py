@@ -10,21 +10,22 @@ from edge_agent.durable import sync_folder
 from edge_agent.recorder.growing import GrowingFile
 from edge_agent.recorder.segments import SegmentFiles
 from twokeys.record import ChainHead
+from twokeys.segment_files import pack_body
 
 
 class OpenSegment:
     """One Segment that grows. Every write is whole or raises OSError."""
 
-    def __init__(self, files: SegmentFiles, before: ChainHead, opened: float) -> None:
+    def __init__(self, files: SegmentFiles, before: ChainHead, due: float) -> None:
         """Create the lines file.
 
         Args:
             files: Names.
             before: The chain's head before the Segment.
-            opened: Monotonic seconds.
+            due: Monotonic seconds, when it is old enough to be closed.
         """
         self.files = files
-        self.opened = opened
+        self.due = due
         self.size = 0
         self.finished = False
         """Whether it is closed, on disk, and its descriptors given back."""
@@ -34,19 +35,26 @@ class OpenSegment:
         self._start = before.hash.encode() + b"\n"
         self._synced_names = 0
 
-    def write_line(self, hashed: bytes, line: bytes) -> None:
-        """Append a record's line with the chain's hash after it, as hexadecimal digits."""
+    def write(self, sequence: int, cipher: bytes, hashed: bytes, line: bytes) -> None:
+        """Append a record: its framed body, where it has one, then its line.
+
+        Args:
+            sequence: Of the record.
+            cipher: Its encrypted body; empty for none.
+            hashed: The chain's hash after it, as hexadecimal digits.
+            line: Canonical.
+        """
+        size = 0
+        if cipher:
+            if self._bodies is None:
+                self._bodies = GrowingFile(self.files.path("bodies"))
+            frame = pack_body(sequence, cipher)
+            self._bodies.append(frame)
+            size = len(frame)
         data = b"%b%b %b\n" % (self._start, hashed, line)
         self._start = b""
         self._lines.append(data)
-        self.size += len(data)
-
-    def write_body(self, frame: bytes) -> None:
-        """Append a framed body; its record's line follows."""
-        if self._bodies is None:
-            self._bodies = GrowingFile(self.files.path("bodies"))
-        self._bodies.append(frame)
-        self.size += len(frame)
+        self.size += size + len(data)
 
     def write_key(self, line: bytes) -> None:
         """Append a session's wrapped key; the session's bodies follow."""

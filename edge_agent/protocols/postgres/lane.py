@@ -21,7 +21,7 @@ https://www.postgresql.org/docs/current/protocol-flow.html
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from edge_agent.protocols.postgres import encode, expect, messages
@@ -61,15 +61,18 @@ class Lane:
     Args:
         core: The session's state.
         wire: Sizes of messages.
+        is_at_rest: Whether nothing is under way in the session, and a read needs no guard.
     """
 
     __slots__ = (
-        "_client_most", "_core", "_described", "_opens", "_row_most", "_server_most", "_statement", "_texts", "_undo",
-        "bind", "pending",
+        "_client_most", "_core", "_described", "_is_at_rest", "_opens", "_row_most", "_server_most", "_statement",
+        "_texts", "_undo", "bind", "pending", "rests",
     )  # fmt: skip
 
-    def __init__(self, core: Core, wire: WireLimits) -> None:
-        self._core = core
+    def __init__(self, core: Core, wire: WireLimits, is_at_rest: Callable[[], bool]) -> None:
+        self._core, self._is_at_rest = core, is_at_rest
+        self.rests: bool | None = None
+        """What `is_at_rest` said; None: something has happened since."""
         self._client_most, self._server_most = wire.client_table, wire.server_table
         self._row_most = wire.server_table[server.DATA_ROW]
         self._texts: dict[bytes, Passage] = {}
@@ -83,7 +86,16 @@ class Lane:
         self._described = False
 
     def take(self, data: bytes) -> Passage | None:
-        """Take a chunk of the client, while the session is at rest. None: it was left alone."""
+        """Take a chunk of the client that is a read which passes as it is: nothing more need be done about it.
+
+        Returns:
+            What is to be appended to the journal (with `bind`) before the chunk is written to the server.
+            None: hand the chunk to `Session.client_bytes`.
+        """
+        if self.rests is None:
+            self.rests = self._is_at_rest()
+        if self.pending or not self.rests:
+            return None
         kind = data[0]
         if kind == messages.BIND:
             return self._take_group(data, 0, None)
@@ -92,7 +104,12 @@ class Lane:
         return self._take_parsed(data) if kind == messages.PARSE else None
 
     def answers(self, data: bytes) -> bool:
-        """Whether a chunk of the server is the whole answer to what is pending, and nothing else."""
+        """Whether a chunk of the server is the whole answer to what was taken, and nothing else.
+
+        When True write it to the client as it is; when False hand it to `Session.server_bytes`.
+        """
+        if not self.pending:
+            return False
         end, at = len(data) - _READY_BYTES, len(self._opens)
         if end <= at or not data.endswith(_READY[self._core.link.status]) or not data.startswith(self._opens):
             return False
@@ -139,9 +156,9 @@ class Lane:
             self._remember(data, passage)
         if not self._is_admitted(passage):
             return None
-        if len(core.statements):
+        if b"" in core.statements.held:
             core.statements.put(b"", None)
-        if len(core.portals):
+        if b"" in core.portals.held:
             core.portals.put(b"", None)
         self.bind, self._opens, self._described, self._statement = None, b"", True, None
         self.pending = data
@@ -168,7 +185,7 @@ class Lane:
                 return None
             self._remember(parse, passage)
         held, limits = core.statements, core.limits
-        if len(held) >= limits.statements or held.size + len(passage.text) > limits.statement_bytes:
+        if len(held.held) >= limits.statements or held.size + len(passage.text) > limits.statement_bytes:
             return None
         return self._take_group(data, end, passage)
 
@@ -185,7 +202,7 @@ class Lane:
         held, limits = core.portals, core.limits
         if length > self._client_most[messages.BIND] or held.size + length >= limits.portal_bytes:
             return None
-        if len(held) >= limits.portals:
+        if len(held.held) >= limits.portals:
             return None
         name_at = start + HEADER_BYTES + 1
         name_end = data.find(b"\0", name_at, end)
@@ -193,7 +210,7 @@ class Lane:
             return None
         statement = None
         if passage is None:
-            statement = core.statements.get(data[name_at:name_end])
+            statement = core.statements.held.get(data[name_at:name_end])
             if statement is None or statement.age != core.age:
                 return None
             passage = statement.passage
@@ -229,7 +246,7 @@ class Lane:
     def _is_admitted(self, passage: Passage) -> bool:
         core = self._core
         try:
-            core.link.depart(core.door.admit(passage.judgement))
+            core.door.admit(passage.judgement).spend()
         except Refused:
             return False
         return True

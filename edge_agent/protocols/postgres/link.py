@@ -1,8 +1,8 @@
 """The server's side of a session: what was sent, what it must answer, what of that the client sees.
 
 Rules:
-  1. Bytes that make the server run a client's text are appended by `Link.forward…` alone, which spends a Pass; for the
-     lane, which has the shell write them, `Link.depart` does.
+  1. Bytes that make the server run a client's text are appended by `Link.forward` alone, which spends a Pass; what goes
+     by the lane is written by the shell, for a Pass that `lane` spends.
   2. `status` is the server's own word, the last ReadyForQuery's, and exact whenever nothing is expected.
   3. A report that the read-only default is off, which we did not cause, or of another encoding or string syntax, is an
      alarm: the session ends and nothing more is forwarded.
@@ -94,12 +94,6 @@ class Link:
             raise TypeError("a forward needs a Pass")
         permission.spend()
         self.send(data, expected)
-
-    def depart(self, permission: Pass) -> None:
-        """Spend the Pass of what the lane forwards by itself. Raises Refused for a Pass that was used."""
-        if type(permission) is not Pass:
-            raise TypeError("a forward needs a Pass")
-        permission.spend()
 
     def await_answers(self, expected: Iterable[Expected]) -> None:
         """What the lane has forwarded is answered here: a Query, or a group with its Sync."""

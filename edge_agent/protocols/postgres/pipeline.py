@@ -122,44 +122,45 @@ V = TypeVar("V", Statement, Portal)
 class Sized(Generic[V]):
     """A dict of Statements or Portals by name that knows its size in bytes and can undo each change."""
 
-    __slots__ = ("_held", "size")
+    __slots__ = ("held", "size")
 
     def __init__(self) -> None:
-        self._held: dict[bytes, V] = {}
+        self.held: dict[bytes, V] = {}
+        """To look into, not to change."""
         self.size = 0
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self.held)
 
     def get(self, name: bytes) -> V | None:
         """What is held under the name, or None."""
-        return self._held.get(name)
+        return self.held.get(name)
 
     def values(self) -> Sequence[V]:
         """Everything held."""
-        return tuple(self._held.values())
+        return tuple(self.held.values())
 
     def put(self, name: bytes, value: V | None) -> Undo:
         """Hold `value` under the name (None: nothing any more); returns what undoes just that."""
-        old = self._held.pop(name, None)
+        old = self.held.pop(name, None)
         self.size -= old.size if old is not None else 0
         if value is not None:
-            self._held[name] = value
+            self.held[name] = value
             self.size += value.size
 
         def undo() -> None:
-            if self._held.get(name) is value:
+            if self.held.get(name) is value:
                 self.put(name, old)
 
         return undo
 
     def clear(self) -> Undo:
         """Hold nothing; returns what undoes it, but for names that are held again by then."""
-        old, self._held, self.size = self._held, {}, 0
+        old, self.held, self.size = self.held, {}, 0
 
         def undo() -> None:
             for name, value in old.items():
-                if name not in self._held:
+                if name not in self.held:
                     self.put(name, value)
 
         return undo

@@ -13,8 +13,9 @@ Rules:
      read-write for it alone; `core` and `write_step` say how.
   3. What is not understood is never forwarded: it is refused, or ends the session.
 
-The shell, after each call: append `take_records` to the journal, act on `take_effects`, then write `take_to_server`
-and `take_to_client`, one write each. https://www.postgresql.org/docs/current/protocol-flow.html
+The shell shows each chunk to the `lane` first. After any other call it appends `take_records` to the journal, acts on
+`take_effects`, then writes `take_to_server` and `take_to_client`, one write each.
+https://www.postgresql.org/docs/current/protocol-flow.html
 """
 
 from __future__ import annotations
@@ -53,7 +54,6 @@ from edge_agent.protocols.postgres.lane import Lane
 from edge_agent.protocols.postgres.learn import learned
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken, Link
-from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from edge_agent.protocols.postgres.rewind import Chunk, Doubt, Unit, find, rewind
 from twokeys.errors import InvalidInput, Refused
@@ -93,31 +93,10 @@ class Session:
         self._step: Step | None = None
         self._want = Want.QUIET
         self._deserted = False
-        self._rests: bool | None = None
-        self.lane = Lane(self._core, wire)
-        """What it took last is to be recorded: see `passes`."""
+        self.lane = Lane(self._core, wire, self._is_at_rest)
+        """Each chunk is shown to it first: see `Lane.take` and `Lane.answers`."""
         self.over = False
         """The session has ended: write what is left, then close both sides."""
-
-    # the lane: one look at a chunk, before it goes the general way
-
-    def passes(self, data: bytes) -> Passage | None:
-        """Take a chunk of the client that is a read which passes as it is: nothing more need be done about it.
-
-        Returns:
-            What is to be appended to the journal (with `lane.bind`) before the chunk is written to the server.
-            None: hand the chunk to `client_bytes`.
-        """
-        if self._rests is None:
-            self._rests = self._is_at_rest()
-        return self.lane.take(data) if self._rests and not self.lane.pending else None
-
-    def answers(self, data: bytes) -> bool:
-        """Whether a chunk of the server is the whole answer to what the lane took: write it to the client as it is.
-
-        When False hand it to `server_bytes`.
-        """
-        return bool(self.lane.pending) and self.lane.answers(data)
 
     # bytes
 
@@ -330,7 +309,7 @@ class Session:
 
     def _wake(self) -> None:
         """Something happens that is not the lane's: what is in flight goes on the general way."""
-        self._rests = None
+        self.lane.rests = None
         data = self.lane.pending
         if data:
             self.lane.tell()
@@ -483,7 +462,7 @@ class Session:
         core = self._core
         self.over = True
         self.lane.pending = b""
-        self._rests = False
+        self.lane.rests = False
         self._step = None
         self._waiting.clear()
         if core.waiting:

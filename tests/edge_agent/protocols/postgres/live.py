@@ -167,14 +167,14 @@ class Served:
             data = b""
         if source is self.client:
             self._from_client(data) if data else self.session.client_gone()
-        elif data and self.session.answers(data):
+        elif data and self.session.lane.answers(data):
             with suppress(OSError):
                 self.client.sendall(data)
         else:
             self.session.server_bytes(data) if data else self.session.server_gone()
 
     def _from_client(self, data: bytes) -> None:
-        passage = self.session.passes(data)
+        passage = self.session.lane.take(data)
         if passage is None:
             self.session.client_bytes(data)
             return

@@ -247,7 +247,7 @@ class Script:
 
     def _client(self, chunk: bytes) -> None:
         session = self.session
-        passage = session.passes(chunk) if self.lane else None
+        passage = session.lane.take(chunk) if self.lane else None
         if passage is None:
             session.client_bytes(chunk)
             return
@@ -256,7 +256,7 @@ class Script:
         self._server_gets(chunk)
 
     def _server(self, chunk: bytes) -> None:
-        if self.session.answers(chunk):
+        if self.session.lane.answers(chunk):
             self.told += chunk
             return
         self.session.server_bytes(chunk)

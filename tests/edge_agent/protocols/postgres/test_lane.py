@@ -65,7 +65,7 @@ def goes_by_the_lane(script: Script, data: bytes) -> bool:
     """Whether a chunk goes by the lane; when not, nothing was done with it."""
     core = script.session._core
     before = len(core.statements), len(core.portals), len(core.records)
-    found = script.session.passes(data) is not None
+    found = script.session.lane.take(data) is not None
     assert found or (len(core.statements), len(core.portals), len(core.records)) == before
     return found
 
@@ -137,7 +137,7 @@ def test_a_malformed_bind_ends_the_session_as_before(bind: bytes) -> None:
 
 def asked(script: Script, *data: bytes) -> Passage | None:
     """Show a chunk to the lane, and have the server answer nothing yet."""
-    return script.session.passes(b"".join(data))
+    return script.session.lane.take(b"".join(data))
 
 
 def test_what_comes_while_an_answer_is_due_waits_for_it() -> None:
@@ -164,7 +164,7 @@ def test_a_hang_up_while_an_answer_is_due_ends_the_session() -> None:
     assert asked(script, encode.query(READ_ONE)) is not None
     script.session.client_gone()
     assert script.session.over
-    assert script.session.passes(encode.query(READ_TWO)) is None
+    assert script.session.lane.take(encode.query(READ_TWO)) is None
 
 
 def test_a_journal_that_fails_ends_the_session_and_nothing_follows() -> None:
@@ -172,7 +172,7 @@ def test_a_journal_that_fails_ends_the_session_and_nothing_follows() -> None:
     assert asked(script, encode.query(READ_ONE)) is not None
     script.session.end("the journal can't be written")
     assert script.session.take_to_server() == encode.TERMINATE_MESSAGE
-    assert script.session.passes(encode.query(READ_TWO)) is None
+    assert script.session.lane.take(encode.query(READ_TWO)) is None
 
 
 def test_g4_a_report_that_comes_with_the_answer_is_seen() -> None:
@@ -190,7 +190,7 @@ def test_an_answer_that_ends_in_another_state_is_the_general_ways(status: bytes)
     script = Script()
     assert asked(script, encode.query(READ_ONE)) is not None
     answer = script.server.feed(encode.query(READ_ONE))[:-1] + status
-    assert not script.session.answers(answer)
+    assert not script.session.lane.answers(answer)
     script.session.server_bytes(answer)
     assert [effect.alarm for effect in script.session.take_effects() if isinstance(effect, Terminate)] == [True]
 
@@ -241,7 +241,7 @@ def test_an_answer_with_any_other_byte_is_left_to_the_general_way(noise: bytes, 
     assert asked(script, encode.query(READ_ONE)) is not None
     answer = script.server.feed(encode.query(READ_ONE))
     changed = answer[:at] + noise + answer[at:]
-    if script.session.answers(changed):
+    if script.session.lane.answers(changed):
         splitter = Splitter(WireLimits().server_table)
         shown = "".join(chr(kind) for kind, _, _ in splitter.feed(changed))
         assert not splitter.pending
