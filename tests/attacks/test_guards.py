@@ -13,43 +13,13 @@ from typing import Final
 
 import pytest
 
+from tests.attacks.proofs import PROOFS
 from tests.attacks.unguard import GUARDS
+from tests.support.attack_index import CLASSES
 
 pytestmark = pytest.mark.slow
 
 ROOT: Final = Path(__file__).parent.parent.parent
-NET, CORE = "tests/edge_agent/net/", "tests/edge_agent/protocols/postgres/"
-PROOFS: Final = {
-    "the classifier": (
-        "tests/edge_agent/classify/test_attacks.py",
-        "(p1 or p2 or p3 or p4 or p5 or p6 or p7 or p9) and not control",
-    ),
-    "the savepoint round what is not approved": (
-        f"{CORE}test_session_live_guard.py {CORE}test_session_extended.py",
-        "(g1 and wheel) or g7",
-    ),
-    "read-only again before a commit without writes": (f"{NET}test_fooled_live.py", "wheel and (g2 or g3)"),
-    "read-only from the start of the session": (
-        f"{NET}test_fooled_live.py",
-        "wheel and test_p2_p3_p7 and simple and itself and (view or insert)",
-    ),
-    "the alarm on a default that was undone": (
-        f"{CORE}test_session_live_guard.py {NET}test_fooled_live.py",
-        "wheel and (test_p7_a_session_whose or test_g6)",
-    ),
-    "names that clients may not use": (f"{CORE}test_session_extended.py", "test_g4"),
-    "the refusal of FunctionCall": (f"{NET}test_attacks_live.py", "wheel and test_g4"),
-    "portals end with their statement": (f"{NET}test_red_team.py", "wheel and test_w3_a_statement_parsed_anew"),
-    "statements are parsed anew after code of users": (f"{NET}test_names_live.py", "wheel and test_w3_code_of_users"),
-    "names that SQL moves are forgotten": (f"{NET}test_names_live.py", "wheel and test_w3_names_are_forgotten"),
-    "portals of the protocol are closed to SQL": (f"{NET}test_names_live.py", "test_w3_sql_cannot_fetch"),
-    "no row limit for writes": (f"{CORE}test_session_rewind.py", "row_limit"),
-    "a search path that moved": (f"{NET}test_session_moves_live.py", "wheel and test_w6_a_path_moved"),
-    "a Pass is spent once": (f"{CORE}test_session_simple.py", "test_w3_a_pass"),
-    "a portal that ran is not run again": (f"{NET}test_attacks_live.py", "wheel and test_w3_executing"),
-}
-"""Where the tests are that stand on a guard, and which of them: all of them must fail without it, but for those of
-several variants, of which one must."""
 
 
 def run(files: str, which: str, *more: str) -> tuple[set[str], set[str]]:
@@ -81,10 +51,16 @@ def run(files: str, which: str, *more: str) -> tuple[set[str], set[str]]:
 
 @pytest.mark.parametrize("guard", PROOFS)
 def test_without_its_guard_an_attack_gets_through(guard: str) -> None:
-    failed, all_of_them = run(*PROOFS[guard], "-p", "tests.attacks.unguard", f"--without-guard={guard}")
+    proof = PROOFS[guard]
+    failed, all_of_them = run(proof.files, proof.which, "-p", "tests.attacks.unguard", f"--without-guard={guard}")
     assert failed
     assert failed == all_of_them, "no variant of these fails without the guard: they prove nothing of it"
 
 
 def test_each_guard_has_its_proof() -> None:
     assert set(PROOFS) == set(GUARDS)
+
+
+def test_each_class_of_the_database_has_a_guard_whose_removal_shows() -> None:
+    proven = {attack for proof in PROOFS.values() for attack in proof.classes.split()}
+    assert proven == {attack for attack in CLASSES if attack[0] in "PWG"}

@@ -15,6 +15,7 @@ from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import client, core, hidden, link, upstream_rules, write_step
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.pipeline import Job
+from tests.attacks.unguard_wire import WIRE_GUARDS
 from twokeys.effect import Access, Classification, Effect
 
 _classify, _refusal, _reported = sql.classify_sql, write_step._refusal, link.Link._reported
@@ -130,6 +131,7 @@ GUARDS: Final[dict[str, Callable[[], None]]] = {
     "a search path that moved": _search_path,
     "a Pass is spent once": _single_use,
     "a portal that ran is not run again": _started,
+    **WIRE_GUARDS,
 }
 """What each takes away."""
 

@@ -10,6 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
+from tests.attacks.proofs import guards_of
+
 CLASSES: Final = {
     "P1": "Several statements in one text; a comment that hides the second",
     "P2": "Writes inside something that reads: CTEs, SELECT INTO, EXPLAIN ANALYZE, PREPARE, cursors",
@@ -59,7 +61,8 @@ WHY: Final = {
 INTRODUCTION: Final = """\
 # Attacks, and the tests that stand against them
 
-Each heading is a class of attacks, not a list of cases. A class without a test says why. This page is written by
+Each heading is a class of attacks, not a list of cases. A class without a test says why. Tests take away the guards
+named here one by one, and see that tests of the class fail then: `tests/attacks/proofs.py`. This page is written by
 `python -m tests.support.attack_index`, and a test checks that it is current.
 """
 
@@ -75,6 +78,8 @@ def page(tests: Path) -> str:
     for attack, title in CLASSES.items():
         reason = WHY.get(attack, "" if found[attack] else "No test yet.")
         paragraph = [f"## {attack} {title}", *([reason] if reason else [])]
+        if guards := guards_of(attack):
+            paragraph.append(f"Tests fail without: {'; '.join(guards)}.")
         if found[attack]:
             paragraph.append("\n".join(found[attack]))
         parts.append("\n\n".join(paragraph) + "\n")

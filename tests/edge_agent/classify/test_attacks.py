@@ -294,6 +294,12 @@ def test_p8_a_nul_hides_no_second_statement() -> None:
     assert "NUL" in classify_sql(b"SELECT 1;\0 DELETE FROM t", ("public",)).refusal
 
 
+@pytest.mark.parametrize("filler", [" " * 500_000, "/*" + "x" * 500_000 + "*/ ", "-- " + "x " * 250_000 + "\n"])
+def test_p8_the_end_of_a_long_text_counts(filler: str) -> None:
+    assert not verdict(f"SELECT 1; {filler}DELETE FROM t").is_read
+    assert not verdict(f"SELECT 1, {filler}lo_create(1)").is_read
+
+
 def test_p8_other_encodings_are_refused() -> None:
     gbk = b"SELECT '" + b"\xd6\x5c'; DELETE FROM t; --'"
     assert "UTF-8" in classify_sql(gbk, ("public",)).refusal

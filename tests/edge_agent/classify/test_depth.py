@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.classify import sql
 from edge_agent.classify.depth import chain_bound
 from edge_agent.classify.limits import SqlLimits
 from edge_agent.classify.parser import Unparsable, parse, scan
@@ -67,6 +68,19 @@ def test_p8_no_text_ends_the_process() -> None:
     said = subprocess.run([sys.executable, "-c", _DEEP], capture_output=True, text=True, timeout=150, check=False)
     assert said.returncode == 0, said.stderr[-500:]
     assert set(said.stdout.split()) <= {"54001", "54000", "42601"}
+
+
+def test_p8_a_deep_text_never_reaches_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse_it(text: bytes) -> NoReturn:
+        raise AssertionError("a text that ends the process was parsed")
+
+    monkeypatch.setattr(sql, "parse", parse_it)
+    for text in (
+        b"SELECT 1" + b"+1" * 200_000,
+        b"TABLE a" + b" UNION TABLE a" * 60_000,
+        b"SELECT (" + b"1,(" * 200_000,
+    ):
+        assert classify_sql(text, ("public",)).sqlstate in ("54001", "54000")
 
 
 def test_large_but_flat_texts_are_judged() -> None:

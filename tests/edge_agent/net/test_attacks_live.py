@@ -251,7 +251,7 @@ def test_a7_without_a_journal_nothing_is_forwarded(edge: InProcessEdge, raw: Raw
         psycopg.connect(edge.dsn)
 
 
-def test_a_stranger_cannot_cancel_another_session(edge: InProcessEdge) -> None:
+def test_w2_a_stranger_cannot_cancel_another_session(edge: InProcessEdge) -> None:
     edge.control.verdict = "pending"
     caller = WaitingCaller(edge.dsn, "UPDATE orders SET total = 2 WHERE id = 170")
     assert edge.control.arrived.wait(5)
