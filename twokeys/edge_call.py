@@ -26,12 +26,26 @@ SIGNATURE_HEADER: Final = "Twokeys-Signature"
 TIME_HEADER: Final = "Twokeys-Time"
 """On every answer of the control plane: its clock, milliseconds since the epoch."""
 
+MAX_WORKERS: Final = 64
+"""Most worker processes of one Edge, each with a chain of its own."""
+
 MAX_CALL_HEADER_BYTES: Final = 4096
 MAX_SKEW_MILLISECONDS: Final = 60_000
 """How far a call's time may be from the control plane's clock; nonces are remembered for twice that."""
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_OF_A_WORKER = re.compile(r".*\.w[0-9]{1,2}")
+
+
+def source_of(edge_id: str, worker: int = 0) -> str:
+    """The name of a chain of an Edge: its id, and of its worker processes ``<edge id>.w<number>``."""
+    return f"{edge_id}.w{worker}" if worker else edge_id
+
+
+def names_a_worker(edge_id: str) -> bool:
+    """Whether this could be the name of a worker's chain: no Edge may be called so."""
+    return _OF_A_WORKER.fullmatch(edge_id) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +59,8 @@ class EdgeCall:
         body_sha256: SHA-256 of the body (of no bytes, when there is none).
         nonce: 32 hexadecimal digits, never used before.
         time: Milliseconds since the epoch, control plane's clock as the Edge estimates it.
-        head: The Edge's chain head: every call carries it.
+        head: The head of the chain of who calls: every call carries it.
+        worker: Which worker process of the Edge calls, from 1; 0 is the Edge itself. Each has a chain of its own.
     """
 
     edge_id: str
@@ -55,6 +70,12 @@ class EdgeCall:
     nonce: str
     time: int
     head: ChainHead
+    worker: int = 0
+
+    @property
+    def source(self) -> str:
+        """The chain that `head` is of."""
+        return source_of(self.edge_id, self.worker)
 
     def to_json(self) -> Mapping[str, Json]:
         """The signed payload."""
@@ -67,6 +88,7 @@ class EdgeCall:
             "time": self.time,
             "chain_sequence": self.head.sequence,
             "chain_hash": self.head.hash,
+            **({"worker": self.worker} if self.worker else {}),
         }
 
     def header(self) -> str:
@@ -89,9 +111,10 @@ class EdgeCall:
                 fields["nonce"],
                 fields["time"],
                 ChainHead(fields["chain_sequence"], fields["chain_hash"]),
+                fields.get("worker", 0),
             )
             same = canonical(call.to_json()) == data and _well_typed(call)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidInput("A call's header is malformed.", not_done="The call was not answered.") from error
         if not same:
             raise InvalidInput("A call's header is not in its one spelling.", not_done="The call was not answered.")
@@ -101,10 +124,11 @@ class EdgeCall:
 def _well_typed(call: EdgeCall) -> bool:
     """JSON decides nothing about types: a list of 32 things is no nonce, `true` is no time."""
     texts = (call.edge_id, call.method, call.path, call.body_sha256, call.nonce, call.head.hash)
-    numbers = (call.time, call.head.sequence)
+    numbers = (call.time, call.head.sequence, call.worker)
     return (
         all(type(text) is str for text in texts)
         and all(type(one) is int and one >= 0 for one in numbers)
+        and call.worker <= MAX_WORKERS
         and _NONCE.fullmatch(call.nonce) is not None
         and _SHA256.fullmatch(call.body_sha256) is not None
         and _SHA256.fullmatch(call.head.hash) is not None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.twokeys.vectors_reader import vectors
 from twokeys.digest import canonical, to_base64
-from twokeys.edge_call import MAX_CALL_HEADER_BYTES, EdgeCall
+from twokeys.edge_call import MAX_CALL_HEADER_BYTES, EdgeCall, names_a_worker
 from twokeys.errors import InvalidInput
 from twokeys.record import ChainHead
 
@@ -85,3 +85,18 @@ def test_nothing_but_invalid_input_escapes(data: bytes) -> None:
     for text in (to_base64(data), data.decode("latin-1"), base64.b64encode(b"[" * 2000).decode()):
         with pytest.raises(InvalidInput):
             EdgeCall.from_header(text)
+
+
+def test_a_worker_of_an_edge_names_its_own_chain() -> None:
+    call = EdgeCall.from_header(header({**GOLDEN, "worker": 2}))
+    assert (call.edge_id, call.worker, call.source) == (GOLDEN["edge_id"], 2, f"{GOLDEN['edge_id']}.w2")
+    assert EdgeCall.from_header(header(GOLDEN)).source == GOLDEN["edge_id"]
+    assert names_a_worker(call.source) and not names_a_worker(GOLDEN["edge_id"])
+
+
+@pytest.mark.parametrize("worker", [0, -1, True, "2", 65, 1.0, None])
+def test_a_worker_that_can_be_none_is_refused(worker: object) -> None:
+    with pytest.raises(InvalidInput):
+        EdgeCall.from_header(
+            to_base64(json.dumps({**GOLDEN, "worker": worker}, sort_keys=True, separators=(",", ":")).encode())
+        )

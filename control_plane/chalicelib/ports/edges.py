@@ -60,8 +60,9 @@ class Edges(Protocol):
     def admit(self, call: EdgeCall, forget_nonces_before: int) -> ChainHead:
         """Take note of a verified call: its nonce is used up, its chain head is known from here on.
 
-        The kept head only rises. A head that contradicts one that was told is a fork; a lower one counts only in a
-        call that was signed before the kept one, give or take `HEAD_SLACK_MILLISECONDS`: calls overtake each other.
+        Heads are kept per chain (`EdgeCall.source`). The kept head only rises. A head that contradicts one that was
+        told is a fork; a lower one counts only in a call that was signed before the kept one, give or take
+        `HEAD_SLACK_MILLISECONDS`: calls overtake each other.
 
         Returns:
             The kept head.
@@ -70,13 +71,13 @@ class Edges(Protocol):
             Refused: with code ``replayed_call`` for a used nonce, ``chain_fork`` for a fork or a chain gone back.
         """
 
-    def head(self, edge_id: str) -> ChainHead | None:
-        """The highest head that it told, None before its first call."""
+    def head(self, source: str) -> ChainHead | None:
+        """The highest head that this chain told, None before its first call."""
 
-    def told_heads(self, edge_id: str, first: int, last: int) -> list[ChainHead]:
-        """Heads it told with sequences from `first` to `last`: a Segment must pass through them."""
+    def told_heads(self, source: str, first: int, last: int) -> list[ChainHead]:
+        """Heads told of a chain with sequences from `first` to `last`: a Segment must pass through them."""
 
-    def forget_heads(self, edge_id: str, up_to: int) -> None:
+    def forget_heads(self, source: str, up_to: int) -> None:
         """Drop heads that a Seal covers; the highest stays."""
 
     def bundle_revision(self) -> int:

@@ -42,8 +42,8 @@ def blueprint(auth: EdgeAuth, people: PeopleAuth, seals: Seals, bodies: Bodies, 
     @routes.route("/v1/segments/{segment}/seal", methods=["POST"])
     @answers
     def seal(segment: str) -> Response:
-        edge, _ = edge_of(routes.current_request, auth)
-        return answer(seals.seal_for(edge, segment, body_of(routes.current_request, SealRequest)))
+        edge, call = edge_of(routes.current_request, auth)
+        return answer(seals.seal_for(edge, segment, body_of(routes.current_request, SealRequest), call.source))
 
     @routes.route("/v1/sessions/{session}/bodies", methods=["GET"])
     @answers

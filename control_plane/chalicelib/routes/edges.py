@@ -11,7 +11,6 @@ from twokeys.errors import InvalidInput, Refused
 from twokeys.messages import EnrolRequest, Id, Message, PollReply, PollRequest, UploadRequest
 from twokeys.seal import segment_id
 
-from ..ports.edges import Edge
 from ..ports.recordings import Recordings
 from ..ports.waker import Waker
 from ..services.bundles import Bundles
@@ -71,15 +70,15 @@ def blueprint(
     @answers
     def upload() -> Response:
         request = routes.current_request
-        edge, _ = edge_of(request, auth)
+        _, call = edge_of(request, auth)
         asked = body_of(request, UploadRequest)
-        refuse_foreign_name(edge, asked)
+        refuse_foreign_name(call.source, asked)
         return answer(recordings.ticket(asked))
 
     return routes
 
 
-def refuse_foreign_name(edge: Edge, asked: UploadRequest) -> None:
+def refuse_foreign_name(source: str, asked: UploadRequest) -> None:
     """An Edge stores Commands under their own hash, and Segments of its own.
 
     Raises:
@@ -92,5 +91,5 @@ def refuse_foreign_name(edge: Edge, asked: UploadRequest) -> None:
                                code="bad_name")  # fmt: skip
         return
     first = asked.name.rpartition("-")[2]
-    if not (first.isascii() and first.isdecimal()) or asked.name != segment_id(edge.edge_id, int(first[:16])):
+    if not (first.isascii() and first.isdecimal()) or asked.name != segment_id(source, int(first[:16])):
         raise Refused("The segment is not this edge's.", not_done="Nothing was stored.", code="foreign_segment")

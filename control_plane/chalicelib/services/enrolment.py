@@ -8,6 +8,7 @@ from typing import Final
 
 from twokeys.caller import checked_id
 from twokeys.digest import from_base64, sha256
+from twokeys.edge_call import names_a_worker
 from twokeys.errors import InvalidInput, TwokeysError
 from twokeys.messages import EnrolReply, EnrolRequest
 from twokeys.record import RecordType
@@ -44,9 +45,13 @@ class Enrolment:
             InvalidInput: for an id or target that can't be one.
             Conflict: when the Edge is enrolled.
         """
-        if not _EDGE_ID.fullmatch(edge_id) or edge_id == SOURCE:
-            raise InvalidInput("The edge's id can't be used.", not_done="No token was made.",
-                               advice="Use 1 to 64 letters, digits and . _ -.", code="bad_id")  # fmt: skip
+        if not _EDGE_ID.fullmatch(edge_id) or edge_id == SOURCE or names_a_worker(edge_id):
+            raise InvalidInput(
+                "The edge's id can't be used.",
+                not_done="No token was made.",
+                advice="Use 1 to 64 letters, digits and . _ -, and don't end it as a worker's name does (.w1).",
+                code="bad_id",
+            )
         if not 1 <= len(set(targets)) <= MAX_TARGETS:
             raise InvalidInput(f"An edge has 1 to {MAX_TARGETS} targets.", not_done="No token was made.",
                                code="bad_targets")  # fmt: skip

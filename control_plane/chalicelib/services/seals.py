@@ -48,8 +48,14 @@ class Seals:
         self._recordings, self._edges, self._signer = recordings, edges, signer
         self._clock, self._alarms = clock, alarms
 
-    def seal_for(self, edge: Edge, segment: str, request: SealRequest) -> SealReply:
+    def seal_for(self, edge: Edge, segment: str, request: SealRequest, source: str = "") -> SealReply:
         """Seal an Edge's Segment; the same again gets the same Seal.
+
+        Args:
+            edge: Whose.
+            segment: Its id.
+            request: What the Edge says that it holds.
+            source: Which of the Edge's chains it is of, as the call was signed; its own by default.
 
         Raises:
             Refused: when it is no Segment of this Edge, or does not hold what the Edge says; ``chain_fork`` when it
@@ -57,16 +63,17 @@ class Seals:
             Conflict: when it does not follow the Seal before.
             InvalidInput: when its files are missing or malformed.
         """
-        if segment != segment_id(edge.edge_id, request.first_seq):
+        source = source or edge.edge_id
+        if segment != segment_id(source, request.first_seq):
             raise Refused("The segment is not this edge's.", not_done="It was not sealed.", code="foreign_segment")
         try:
-            heads = self._edges.told_heads(edge.edge_id, request.first_seq, request.last_seq)
-            reply = self.seal(edge.edge_id, request, heads)
+            heads = self._edges.told_heads(source, request.first_seq, request.last_seq)
+            reply = self.seal(source, request, heads)
         except TwokeysError as error:
             if error.code in ("chain_fork", "segment_mismatch", "segment_conflict"):
                 self._alarms.refused(error, edge.edge_id)
             raise
-        self._edges.forget_heads(edge.edge_id, request.last_seq)
+        self._edges.forget_heads(source, request.last_seq)
         return reply
 
     def seal(self, source: str, request: SealRequest, heads: list[ChainHead]) -> SealReply:

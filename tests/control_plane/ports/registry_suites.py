@@ -224,6 +224,24 @@ class EdgesSuite:
             tell(5, "a")
         assert edges.head("edge-1") == ChainHead(6, "d" * 64)
 
+    def test_each_worker_of_an_edge_has_a_chain_of_its_own(self, backend: Backend) -> None:
+        edges, actor = backend.ports.edges, EdgeActor(backend.clock)
+
+        def tell(sequence: int, letter: str, worker: int) -> ChainHead:
+            call = actor.signed("GET", "/", head=ChainHead(sequence, letter * 64), worker=worker)
+            return edges.admit(call, 0)
+
+        assert tell(9, "a", 0).sequence == 9
+        assert tell(2, "b", 1) == ChainHead(2, "b" * 64)
+        assert tell(2, "c", 2) == ChainHead(2, "c" * 64)
+        with pytest.raises(Refused) as caught:
+            tell(2, "d", 2)
+        assert caught.value.code == "chain_fork"
+        assert (edges.head("edge-1"), edges.head("edge-1.w2")) == (ChainHead(9, "a" * 64), ChainHead(2, "c" * 64))
+        edges.forget_heads("edge-1.w1", 2)
+        assert edges.told_heads("edge-1.w1", 1, 2) == []
+        assert edges.told_heads("edge-1.w2", 1, 2) == [ChainHead(2, "c" * 64)]
+
     def test_a_revoked_edge_is_nobody_and_its_id_is_never_used_again(self, backend: Backend) -> None:
         edges = backend.ports.edges
         edges.add_token(self.token(backend), NOTE)

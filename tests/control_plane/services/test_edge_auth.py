@@ -139,7 +139,7 @@ def test_a_proof_by_another_key_is_refused(a_world: World) -> None:
     assert a_world.ports.edges.edge("edge-2") is None
 
 
-@pytest.mark.parametrize("edge_id", ["control-plane", "", "a/b", "../x", "a" * 65])
+@pytest.mark.parametrize("edge_id", ["control-plane", "", "a/b", "../x", "a" * 65, "edge-1.w2"])
 def test_ids_that_would_be_taken_for_something_else_get_no_token(a_world: World, edge_id: str) -> None:
     with pytest.raises(TwokeysError):
         a_world.services.enrolment.make_token(edge_id, ["sample-db"], "ann")

@@ -134,6 +134,17 @@ def test_an_edge_seals_its_own_segments_only(a_world: World) -> None:
         a_world.services.seals.seal_for(a_world.edge, "control-plane-000000000001", request)
 
 
+def test_a_workers_segments_are_sealed_in_its_own_chain_by_its_own_calls(a_world: World) -> None:
+    seals, source = a_world.services.seals, "edge-1.w2"
+    writer = Writer(a_world, source, genesis(source))
+    name, request = segment_id(source, 1), writer.segment({"type": "command"})
+    for other in ("", "edge-1", "edge-1.w1"):
+        with pytest.raises(Refused, match="not this edge's"):
+            seals.seal_for(a_world.edge, name, request, other)
+    assert seals.seal_for(a_world.edge, name, request, source).seal["source"] == source
+    assert verified(a_world, source).flaw is None
+
+
 def test_lines_that_were_not_uploaded_are_not_sealed(a_world: World) -> None:
     request = SealRequest(first_seq=1, last_seq=1, previous_hash=genesis("edge-1").hash, last_hash="0" * 64,
                           lines_sha256="0" * 64)  # fmt: skip

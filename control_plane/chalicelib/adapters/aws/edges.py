@@ -1,6 +1,7 @@
 """Edges in DynamoDB: tokens, keys, nonces and chain heads.
 
-    EDGE#<edge> / EDGE, TOP, HEAD#<seq>, TOKEN       TOKEN#<sha256> / TOKEN       NONCE#<edge> / <nonce>
+    EDGE#<edge> / EDGE, TOP, HEAD#<seq>, TOKEN       EDGE#<edge>.w<n> / TOP, HEAD#<seq>, of its worker processes
+    TOKEN#<sha256> / TOKEN       NONCE#<edge> / <nonce>
 
 `admit` is on every call. It reads one item (TOP) and writes one transaction: of the nonce alone when the head is the
 highest one told before, of nonce, TOP and HEAD when it rose, of nonce and HEAD when the call was overtaken.
@@ -33,6 +34,7 @@ TOKEN_KEPT_SECONDS: Final = 24 * 3600
 """How long a token's item stays after it expired."""
 
 _EDGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SOURCE = re.compile(_EDGE_ID.pattern + r"(\.w[0-9]{1,2})?")
 _LISTING: Final = "EDGES"
 _NAMES: Final = {"#hash": "hash"}
 
@@ -120,7 +122,7 @@ class DynamoEdges:
         """As the port says; `forget_nonces_before` is not needed: nonces go by their own time, later than that."""
 
         def attempt() -> ChainHead:
-            top = self._table.get(_top_key(call.edge_id))
+            top = self._table.get(_top_key(call.source))
             kept = ChainHead(top["seq"], top["hash"]) if top else None
             try:
                 if top is not None and kept is not None:
@@ -133,28 +135,28 @@ class DynamoEdges:
 
         return judged_anew(attempt)
 
-    def head(self, edge_id: str) -> ChainHead | None:
-        item = self._table.get(_top_key(edge_id)) if _EDGE_ID.fullmatch(edge_id) else None
+    def head(self, source: str) -> ChainHead | None:
+        item = self._table.get(_top_key(source)) if _SOURCE.fullmatch(source) else None
         return ChainHead(item["seq"], item["hash"]) if item else None
 
-    def told_heads(self, edge_id: str, first: int, last: int) -> list[ChainHead]:
+    def told_heads(self, source: str, first: int, last: int) -> list[ChainHead]:
         now = self._clock.now() // 1000
         return [
-            ChainHead(item["seq"], item["hash"]) for item in self._heads(edge_id, first, last) if item[TTL] > now
+            ChainHead(item["seq"], item["hash"]) for item in self._heads(source, first, last) if item[TTL] > now
         ]  # fmt: skip
 
-    def forget_heads(self, edge_id: str, up_to: int) -> None:
-        gone: list[Action] = [Delete(Key(item["pk"], item["sk"])) for item in self._heads(edge_id, 0, up_to)]
+    def forget_heads(self, source: str, up_to: int) -> None:
+        gone: list[Action] = [Delete(Key(item["pk"], item["sk"])) for item in self._heads(source, 0, up_to)]
         for start in range(0, len(gone), MAX_ACTIONS):
             self._table.write(*gone[start : start + MAX_ACTIONS])
 
     def bundle_revision(self) -> int:
         return int((self._table.get(Key("META", "BUNDLE")) or {}).get("revision", 1))
 
-    def _heads(self, edge_id: str, first: int, last: int) -> list[Item]:
-        if last < first or not _EDGE_ID.fullmatch(edge_id):
+    def _heads(self, source: str, first: int, last: int) -> list[Item]:
+        if last < first or not _SOURCE.fullmatch(source):
             return []
-        return list(self._table.query(f"EDGE#{edge_id}", between=(_head_sort(max(first, 0)), _head_sort(last))))
+        return list(self._table.query(f"EDGE#{source}", between=(_head_sort(max(first, 0)), _head_sort(last))))
 
     def _look_at_nonce_and_head(self, call: EdgeCall) -> None:
         """Why a call was not admitted, if that is for good."""
@@ -192,7 +194,7 @@ def _tell(call: EdgeCall, top: ChainHead | None) -> list[Action]:
     )  # fmt: skip
     if top is not None and head.sequence < top.sequence:
         return [told]
-    where = _top_key(call.edge_id)
+    where = _top_key(call.source)
     item = {"pk": where.pk, "sk": where.sk, "seq": head.sequence, "hash": head.hash, "signed_at": call.time}
     if top is None:
         return [told, Put(item, "attribute_not_exists(pk)")]
@@ -261,12 +263,12 @@ def _token_key(token_sha256: str) -> Key:
     return Key(f"TOKEN#{token_sha256}", "TOKEN")
 
 
-def _top_key(edge_id: str) -> Key:
-    return Key(f"EDGE#{edge_id}", "TOP")
+def _top_key(source: str) -> Key:
+    return Key(f"EDGE#{source}", "TOP")
 
 
 def _head_key(call: EdgeCall) -> Key:
-    return Key(f"EDGE#{call.edge_id}", _head_sort(call.head.sequence))
+    return Key(f"EDGE#{call.source}", _head_sort(call.head.sequence))
 
 
 def _head_sort(sequence: int) -> str:

@@ -96,19 +96,19 @@ class SqliteEdges:
                               code="replayed_call")  # fmt: skip
             return _admit_head(connection, call)
 
-    def head(self, edge_id: str) -> ChainHead | None:
-        row = self._database.read().execute("SELECT seq, hash FROM top_heads WHERE edge_id = ?", (edge_id,)).fetchone()
+    def head(self, source: str) -> ChainHead | None:
+        row = self._database.read().execute("SELECT seq, hash FROM top_heads WHERE edge_id = ?", (source,)).fetchone()
         return ChainHead(*row) if row else None
 
-    def told_heads(self, edge_id: str, first: int, last: int) -> list[ChainHead]:
+    def told_heads(self, source: str, first: int, last: int) -> list[ChainHead]:
         rows = self._database.read().execute(
-            "SELECT seq, hash FROM heads WHERE edge_id = ? AND seq BETWEEN ? AND ?", (edge_id, first, last)
+            "SELECT seq, hash FROM heads WHERE edge_id = ? AND seq BETWEEN ? AND ?", (source, first, last)
         )
         return [ChainHead(*row) for row in rows]
 
-    def forget_heads(self, edge_id: str, up_to: int) -> None:
+    def forget_heads(self, source: str, up_to: int) -> None:
         with self._database.write() as connection:
-            connection.execute("DELETE FROM heads WHERE edge_id = ? AND seq <= ?", (edge_id, up_to))
+            connection.execute("DELETE FROM heads WHERE edge_id = ? AND seq <= ?", (source, up_to))
 
     def bundle_revision(self) -> int:
         row = self._database.read().execute("SELECT value FROM meta WHERE name = 'bundle_revision'").fetchone()
@@ -117,9 +117,9 @@ class SqliteEdges:
 
 def _admit_head(connection: sqlite3.Connection, call: EdgeCall) -> ChainHead:
     head = call.head
-    top = connection.execute("SELECT seq, hash, signed_at FROM top_heads WHERE edge_id = ?", (call.edge_id,)).fetchone()
+    top = connection.execute("SELECT seq, hash, signed_at FROM top_heads WHERE edge_id = ?", (call.source,)).fetchone()
     told = connection.execute(
-        "SELECT hash FROM heads WHERE edge_id = ? AND seq = ?", (call.edge_id, head.sequence)
+        "SELECT hash FROM heads WHERE edge_id = ? AND seq = ?", (call.source, head.sequence)
     ).fetchone()
     known = told[0] if told else top[1] if top and top[0] == head.sequence else head.hash
     if not same_hash(known, head.hash):
@@ -128,18 +128,18 @@ def _admit_head(connection: sqlite3.Connection, call: EdgeCall) -> ChainHead:
         if call.time > top[2] + HEAD_SLACK_MILLISECONDS:
             raise _fork(f"The edge's chain went back from record {top[0]} to {head.sequence}.")
         if told is None:
-            connection.execute("INSERT INTO heads VALUES (?, ?, ?)", (call.edge_id, head.sequence, head.hash))
+            connection.execute("INSERT INTO heads VALUES (?, ?, ?)", (call.source, head.sequence, head.hash))
         return ChainHead(top[0], top[1])
     if told is None:
-        connection.execute("INSERT INTO heads VALUES (?, ?, ?)", (call.edge_id, head.sequence, head.hash))
+        connection.execute("INSERT INTO heads VALUES (?, ?, ?)", (call.source, head.sequence, head.hash))
         connection.execute(
             "DELETE FROM heads WHERE edge_id = ?1 AND seq <= (SELECT seq FROM heads WHERE edge_id = ?1"
             " ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-            (call.edge_id, MAX_TOLD_HEADS),
+            (call.source, MAX_TOLD_HEADS),
         )
     if top is None or head.sequence > top[0]:
         connection.execute(
-            "INSERT OR REPLACE INTO top_heads VALUES (?, ?, ?, ?)", (call.edge_id, head.sequence, head.hash, call.time)
+            "INSERT OR REPLACE INTO top_heads VALUES (?, ?, ?, ?)", (call.source, head.sequence, head.hash, call.time)
         )
     return head
 
