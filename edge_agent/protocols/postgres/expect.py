@@ -85,6 +85,8 @@ QUERY_TAKES: Final = b"TDCIHdc"
 
 # Nothing to remember: shared by all.
 QUERY: Final = Expected(QUERY_TAKES, b"Z")
+EXECUTED: Final = Expected(QUERY_TAKES, b"Z")
+"""A Query that is SQL's EXECUTE, judged by what it runs; see `sql_prepared`."""
 SYNC: Final = Expected(b"", b"Z")
 HIDDEN_SYNC: Final = Expected(b"", b"Z", hidden=True)
 BIND: Final = Expected(b"", b"2")
@@ -100,3 +102,13 @@ HIDDEN_DESCRIBE: Final = Expected(b"", b"Tn", hidden=True)
 def hidden_commands(count: int, answer: Answer | None) -> Expected:
     """The answers to `count` hidden commands (see `hidden.command`)."""
     return Expected(b"123DCTntI", b"C", hidden=True, answer=answer, left=count)
+
+
+def is_read_query(one: Expected) -> bool:
+    """Whether it is a Query that was judged to read, whose answer nobody but the client waits for."""
+    return one.ready and (one is QUERY or one is EXECUTED or (one.mask is not None and one.answer is None))
+
+
+def is_read(one: Expected) -> bool:
+    """The same of a Query, or of an extended query's message."""
+    return one.plain or is_read_query(one) or (one.mask is not None and one.answer is None and not one.hidden)

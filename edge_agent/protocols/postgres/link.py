@@ -19,6 +19,7 @@ from edge_agent.mask.spoken import without_values
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres import server_messages as server
 from edge_agent.protocols.postgres.expect import (
+    EXECUTED,
     HIDDEN_SYNC,
     QUERY,
     QUERY_TAKES,
@@ -26,6 +27,8 @@ from edge_agent.protocols.postgres.expect import (
     Answer,
     Expected,
     hidden_commands,
+    is_read,
+    is_read_query,
 )
 from edge_agent.protocols.postgres.framing import Span, Splitter
 from edge_agent.protocols.postgres.limits import WireLimits
@@ -36,6 +39,7 @@ from twokeys.errors import InvalidInput
 
 IDLE, IN_TRANSACTION, FAILED = b"ITE"
 READ_ONLY_DEFAULT = b"default_transaction_read_only"
+_OPENS = frozenset((server.ROW_DESCRIPTION, server.COPY_OUT))
 _READ_ONLY = sqlstate.READ_ONLY_TRANSACTION.encode()
 
 
@@ -79,12 +83,16 @@ class Link:
         self.doubted: Callable[[Expected, dict[str, bytes], bool], bool] | None = None
         """Told of a read that writes by the server's word, what it answers, and whether some of its answer went out.
         True: the client is not to know, yet."""
+        self.advice = b""
+        """A hint for the client, to go with the next error that says that a read writes."""
         self.masks: Masks | None = None
         """What this session's caller is not to see; nothing where there is none."""
         self._instead = b""
         """What the client sees of the message just taken."""
         self._told = Told()
         self._cut: Span | None = None
+        self._opened_at = 0
+        """Where, in what the client is sent, the last RowDescription of a masked result is."""
 
     # towards the server
 
@@ -219,6 +227,8 @@ class Link:
                         self._to_client.append(self._without(buffer, run, stop) if self._cut else buffer[run:stop])
                         run = -1
                     if self._instead:
+                        if kind in _OPENS:
+                            self._opened_at = len(self._to_client)
                         self._to_client.append(self._instead)
                         self._instead = b""
                     continue
@@ -327,6 +337,10 @@ class Link:
             self._skip(shown=shown)
         elif expected is HIDDEN_SYNC:
             self.failed = True
+        if shown and self.advice and fields.get("C") == _READ_ONLY:
+            fields, self.advice = {**fields, "H": self.advice}, b""
+            self._instead = encode.fields_message(b"E", fields)
+            return False
         return shown and self._is_said(server.ERROR_RESPONSE, fields)
 
     def _is_said(self, kind: int, fields: dict[str, bytes]) -> bool:
@@ -351,13 +365,15 @@ class Link:
 
     def _is_taken_back(self, expected: Expected, fields: dict[str, bytes], start: int) -> bool:
         """Whether the session sees to it: then neither the error nor the end of its group is shown."""
-        simple = expected is QUERY
-        if self.doubted is None or not (simple or expected.plain):
+        simple = is_read_query(expected)
+        if self.doubted is None or not (simple or is_read(expected)):
             return False
         cut = self._told.of_query(start) if simple else self._told.of_execute(start)
         if not self.doubted(expected, fields, cut is False):
             return False
-        if not isinstance(cut, bool):
+        if cut and expected.mask is not None:
+            self._to_client[self._opened_at] = b""
+        elif not isinstance(cut, bool):
             self._cut = cut
             if self._told.resumed is self._told.spans:
                 self._to_client[self._told.resumed_at] = b""
@@ -379,7 +395,8 @@ class Link:
         """The chunk ends with a RowDescription or an aside: keep back what an error may have to take back."""
         told = self._told
         opened = told.opened()
-        if opened is None or not self._expected or self._expected[0] is not QUERY or not 0 <= run <= opened[1]:
+        front = self._expected[0] if self._expected else None
+        if opened is None or (front is not QUERY and front is not EXECUTED) or not 0 <= run <= opened[1]:
             return run
         told.before, told.opening = server.READY_FOR_QUERY, buffer[opened[1] : opened[2]]
         self._to_client.append(buffer[run : opened[1]])

@@ -21,6 +21,7 @@ from edge_agent.protocols.postgres.events import Ending, Order, Outcome
 from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job
+from edge_agent.protocols.postgres.rewind import advice
 from edge_agent.protocols.postgres.steps import error_of
 from edge_agent.protocols.postgres.transaction import Write
 
@@ -180,6 +181,7 @@ _CLOSING_TRIES = 2
 
 def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     answer = Answer()
+    core.link.advice = advice(core)
     if job.simple:
         core.link.last_error = {}
         core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer))
@@ -187,6 +189,7 @@ def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
         core.guard()
         send_job(core, permission, job, answer=answer)
     done = yield from _fly(core, write, Ending.UNKNOWN, answer)
+    core.link.advice = b""
     if done is not None:
         core.effects.append(Outcome(write.ticket, Ending.COMMITTED, done.rows))
     elif answer.sqlstate == sqlstate.READ_ONLY_TRANSACTION and not job.judgement.moves_names:

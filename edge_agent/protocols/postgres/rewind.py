@@ -4,9 +4,9 @@
                                                                                        (now judged: held, allowed …)
 
 Rules:
-  1. Only what the client was told nothing of is run again (`told`); otherwise the error goes out as it is.
+  1. Only what the client was told nothing of is run again (`told`); otherwise the error goes out, with a hint.
   2. Only from its own beginning: a portal that was bound in the same group and not executed before. A cursor that SQL
-     made has failed with the error, and a statement that SQL prepared has a text of its own: theirs goes out too.
+     made has failed with the error, so its error goes out too. An EXECUTE of SQL's is held as it stands.
   3. Nothing of the failed try stays but session-level advisory locks: in autocommit it is rolled back by the server, in
      a transaction to the guard. Prepared statements that code of users made are distrusted (`Core.age`).
   4. What follows it in its group was skipped by the server, and is handed in again after it, in order.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import Final
 
 from edge_agent.protocols.postgres import encode, expect, messages
 from edge_agent.protocols.postgres.core import Core, Step, Want, ask
@@ -115,6 +116,23 @@ class Doubt:
         return self.kind(self.index) == messages.QUERY
 
 
+ADVICE: Final = (
+    b"Its query writes, by the database's own word. Send that query by itself, without a cursor or a row limit: "
+    b"it is held for approval then, before it runs."
+)
+
+
+def advice(core: Core) -> bytes:
+    """What a client is told besides an error that goes out as it is; nothing where its own transaction is read-only."""
+    return b"" if core.transaction is not None and not core.transaction.writable else ADVICE
+
+
+def advised(core: Core, error: dict[str, bytes]) -> dict[str, bytes]:
+    """The server's error with what to do about it."""
+    hint = advice(core)
+    return {**error, "H": hint} if hint else error
+
+
 def find(core: Core, front: Expected, chunk: Chunk, *, waits: bool) -> int | None:
     """Find the message that failed.
 
@@ -129,11 +147,12 @@ def find(core: Core, front: Expected, chunk: Chunk, *, waits: bool) -> int | Non
     """
     spans, handled, buffer = chunk
     kinds = [kind for kind, _, _ in spans[:handled]]
-    if front is expect.QUERY:
+    if expect.is_read_query(front):
         return handled - 1 if kinds and kinds[-1] == messages.QUERY else None
-    if front is not expect.EXECUTE and front.ends != expect.BIND.ends:
+    executes = front.ends == expect.EXECUTE_ENDS
+    if not executes and front.ends != expect.BIND.ends:
         return None
-    kind = messages.EXECUTE if front is expect.EXECUTE else messages.BIND
+    kind = messages.EXECUTE if executes else messages.BIND
     answer = front.ends
     left = core.link.count_ahead(lambda one: one.ends == answer and not one.hidden)
     places = [at for at, each in enumerate(kinds) if each == kind]
@@ -202,6 +221,9 @@ def _judged(core: Core, doubt: Doubt) -> tuple[Judgement, QueryProtocol, bytes] 
         return None
     protocol = QueryProtocol.SIMPLE if doubt.simple else QueryProtocol.EXTENDED
     before = core.door.judge(protocol, text)
+    if before.verdict.executes:
+        # It was judged by what it ran. Now its name means nothing any more (`Core.age`), so as it stands it is held.
+        return None if doubt.told or not before.writes else (before, protocol, text)
     if before.route is not Route.READ or before.verdict.cursors or before.verdict.prepared:
         return None
     core.door.witness(text, _words(doubt)[1])
@@ -255,7 +277,7 @@ def _restore_portals(core: Core, doubt: Doubt) -> None:
 
 def _give_up(core: Core, doubt: Doubt, hand_in: Callable[[Chunk], None]) -> None:
     """Let the client have the error after all; the rest of its group is skipped, as the server did."""
-    core.link.say(error_of(Answer(error=doubt.error)))
+    core.link.say(error_of(Answer(error=advised(core, doubt.error))))
     if doubt.simple:
         core.link.say(encode.ready_for_query(core.link.status))
         return

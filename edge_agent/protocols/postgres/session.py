@@ -55,7 +55,7 @@ from edge_agent.protocols.postgres.learn import learned
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken, Link
 from edge_agent.protocols.postgres.pipeline import SessionLimits
-from edge_agent.protocols.postgres.rewind import Chunk, Doubt, Unit, find, rewind
+from edge_agent.protocols.postgres.rewind import Chunk, Doubt, Unit, advice, find, rewind
 from twokeys.errors import InvalidInput, Refused
 
 P = ParamSpec("P")
@@ -416,10 +416,12 @@ class Session:
         core, step = self._core, self._step
         chunk = self._unit.whole(self._later)
         if chunk is None or self.over:
+            core.link.advice = advice(core)
             return False
         self._later = chunk
         index = find(core, front, chunk, waits=step is not None and not core.out_of_turn)
         if index is None:
+            core.link.advice = advice(core)
             return False
         if core.tail is not None:
             core.tail.undo()

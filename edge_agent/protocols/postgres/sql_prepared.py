@@ -9,7 +9,8 @@ Rules:
      users that may have run since (`Core.age`).
   3. The text is judged anew at each EXECUTE: policies and the search path may have moved.
   4. A caller with masks owed has it held as before: what an EXECUTE shows can't be told from its text.
-  5. It runs under the guard as every read does. What the server calls a write fails, and is not run again.
+  5. It runs under the guard as every read does. What the server calls a write is held then, as any other EXECUTE:
+     code of users may have run, so the name means nothing any more.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def by_sql(core: Core, judgement: Judgement, text: bytes) -> Expected | None:
     """What to expect of a Query that reads where it is a PREPARE or an EXECUTE; None for any other."""
     verdict = judgement.verdict
     if verdict.executes:
-        return Expected(expect.QUERY_TAKES, b"Z")
+        return expect.EXECUTED
     if len(verdict.prepared) != 1 or verdict.classification.kind != "PREPARE" or verdict.classification.statements != 1:
         return None
     statement = Statement(verdict.prepared[0].encode(), text, (), core.age)

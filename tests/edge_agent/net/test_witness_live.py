@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
 from tests.edge_agent.net.test_attacks_live import SYNC, RawCaller, bind, execute, kinds, message, parse, states
 from tests.support.callers import WaitingCaller
 from tests.support.postgres import RealPostgres
+from twokeys.policy import STARTER_TEXT
 
 SETUP = """
 CREATE TABLE IF NOT EXISTS shop.seen (id serial, what text);
@@ -29,8 +31,12 @@ CREATE OR REPLACE VIEW shop.seeing AS SELECT shop.see('view') AS what;
 CREATE OR REPLACE VIEW shop.seeing_noisily AS SELECT shop.see_noisily() AS what;
 CREATE OR REPLACE VIEW shop.seeing_late AS
   SELECT repeat('x', 100) AS filler, shop.see_late(n) AS n FROM generate_series(1, 3000) n;
+CREATE OR REPLACE FUNCTION shop.see_at_2(at int) RETURNS int LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS
+  $$ BEGIN IF at = 2 THEN INSERT INTO shop.seen (what) VALUES ('second'); END IF; RETURN at; END $$;
+CREATE OR REPLACE VIEW shop.seeing_at_2 AS SELECT shop.see_at_2(n) AS n FROM generate_series(1, 3) n;
 CREATE OR REPLACE VIEW shop.seeing_planned AS SELECT shop.next_seen() AS n;
 GRANT SELECT ON shop.seeing, shop.seeing_noisily, shop.seeing_late, shop.seeing_planned TO twokeys_edge;
+GRANT SELECT ON shop.seeing_at_2 TO twokeys_edge;
 """
 SEEING = "SELECT what FROM shop.seeing"
 NAMED = "SELECT what FROM shop.seeing WHERE what <> %s"
@@ -190,4 +196,105 @@ def test_explain_analyze_and_copy_out_of_it_are_held_too(edge: InProcessEdge) ->
         with caller.cursor() as cursor, cursor.copy("COPY (SELECT * FROM shop.seeing) TO STDOUT") as copy:
             assert b"".join(bytes(part) for part in copy) == b"view\n"
     assert seen(edge) == ["view"] * 2
+    assert len(edge.control.opened) == 2
+
+
+def hints(found: list[tuple[bytes, bytes]]) -> list[bytes]:
+    return [field[1:] for kind, body in found if kind == b"E" for field in body.split(b"\0") if field[:1] == b"H"]
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_g5_an_execute_that_writes_is_held_and_run_once(edge: InProcessEdge, in_transaction: bool) -> None:
+    with psycopg.connect(edge.dsn, autocommit=not in_transaction) as caller:
+        caller.execute("PREPARE look (text) AS SELECT what FROM shop.seeing WHERE what <> $1")
+        assert edge.control.opened == []
+        for times in (1, 2):
+            assert caller.execute("EXECUTE look ('x')").fetchall() == [("view",)]
+            assert len(edge.control.opened) == times
+        edge.control.verdict = "denied"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            caller.execute("EXECUTE look ('x')")
+        caller.rollback()
+    assert seen(edge) == ([] if in_transaction else ["view"] * 2)
+    assert edge.control.opened[0].kind == "EXECUTE"
+
+
+@pytest.mark.parametrize("declare", ["DECLARE c CURSOR FOR ", "DECLARE c NO SCROLL CURSOR FOR "])
+def test_g1_a_fetch_that_writes_fails_with_advice(edge: InProcessEdge, declare: str) -> None:
+    with psycopg.connect(edge.dsn) as caller:
+        caller.execute(f"{declare}{SEEING}")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
+            caller.execute("FETCH ALL FROM c")
+        assert "Send that query by itself" in (caught.value.diag.message_hint or "")
+        caller.rollback()
+        assert edge.control.opened == []
+        assert caller.execute(SEEING).fetchall() == [("view",)]
+        caller.commit()
+    assert seen(edge) == ["view"]
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_w4_a_portal_that_goes_on_to_write_fails_with_advice(edge: InProcessEdge, limit: int) -> None:
+    raw = RawCaller(edge.dsn)
+    raw.send(message(b"Q", b"BEGIN\0"))
+    raw.until(b"Z")
+    raw.send(parse("SELECT shop.n FROM shop.seeing_at_2 AS shop"), message(b"B", b"p\0\0" + bytes(6)))
+    raw.send(message(b"E", b"p\0" + struct.pack(">I", 1)), message(b"H"))
+    assert told(raw.until(b"s")) == b"12Ds"
+    raw.send(message(b"E", b"p\0" + struct.pack(">I", limit)), SYNC)
+    found = raw.until(b"Z")
+    raw.close()
+    assert states(found) == ["25006"]
+    assert b"without a cursor or a row limit" in hints(found)[0]
+    assert edge.control.opened == []
+    assert seen(edge) == []
+
+
+@pytest.mark.parametrize(
+    "begin", ["BEGIN READ ONLY", "BEGIN; SET TRANSACTION READ ONLY", "BEGIN; SET transaction_read_only = on"]
+)
+@pytest.mark.parametrize(
+    "text", [SEEING, "EXECUTE look", "FETCH ALL FROM c", "UPDATE orders SET total = 9 WHERE id = 171"]
+)
+def test_p7_what_the_caller_made_read_only_is_never_lifted(edge: InProcessEdge, begin: str, text: str) -> None:
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        caller.execute(f"PREPARE look AS {SEEING}")
+        for part in begin.split("; "):
+            caller.execute(part)
+        caller.execute("SAVEPOINT a")
+        caller.execute(f"DECLARE c CURSOR FOR {SEEING}")
+        for _ in range(2):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
+                caller.execute(text)
+            assert "held for approval" not in (caught.value.diag.message_hint or "")
+            caller.execute("ROLLBACK TO a")
+            caller.execute(f"DECLARE c CURSOR FOR {SEEING}")
+        assert edge.control.opened == []
+        caller.execute("COMMIT")
+    assert seen(edge) == []
+
+
+MASKED = """
+@id("mail") @columns("shop.customers.email") @form("partial")
+permit (principal in Group::"support", action == Action::"reveal", resource == DataClass::"pii.email");
+"""
+SPYING = "SELECT c.email, s.what FROM shop.customers c, shop.seeing s WHERE c.id = 1"
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_p3_a_masked_read_that_writes_is_held_and_stays_masked(
+    edge: InProcessEdge, in_transaction: bool, extended: bool
+) -> None:
+    edge.enter(STARTER_TEXT + MASKED, 2)
+    with psycopg.connect(edge.dsn, autocommit=not in_transaction) as caller:
+        caller.execute("SELECT 1")
+        for times in (1, 2):
+            ((email, what),) = caller.execute(SPYING, prepare=extended, binary=extended).fetchall()
+            assert email == "c***@example.com" and what == "***"
+            assert len(edge.control.opened) == times
+        copying = caller.cursor().copy(f"COPY ({SPYING}) TO STDOUT")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught, copying as copy:
+            list(copy)
+        assert "SELECT" in str(caught.value)
     assert len(edge.control.opened) == 2
