@@ -18,7 +18,7 @@ from edge_agent.protocols.postgres.masking import masked_execute, masked_query
 from edge_agent.protocols.postgres.messages import malformed
 from edge_agent.protocols.postgres.pipeline import Job, Portal, Statement, Tail, command_of
 from edge_agent.protocols.postgres.sql_prepared import by_sql, executed
-from edge_agent.protocols.postgres.steps import before_query, group_end, transaction_step
+from edge_agent.protocols.postgres.steps import before_query, group_end, synced, transaction_step
 from edge_agent.protocols.postgres.write_step import write_step
 from twokeys.command import PostgresCommand, QueryProtocol
 from twokeys.errors import Refused
@@ -99,7 +99,8 @@ class Client:
                 core.forget_names(judgement.verdict)
                 owed = judgement.masks
                 expected = expect.QUERY if owed is None else self._masked(owed)
-                core.read_simple(permission, raw, by_sql(core, judgement, text) or expected)
+                expected = by_sql(core, judgement, text) or expected
+                core.read_simple(permission, raw, expected, leaves=judgement.leaves)
             return
         if not self._declined(judgement, text):
             self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
@@ -154,9 +155,9 @@ class Client:
         if judgement.route is not Route.READ:
             messages.read_bind(buffer, start, end)
             core.tail = Tail(portal, undo)
-            core.unsynced = True
             return
         core.guard()
+        core.leaves |= bool(name)
         if statement.age != core.age:
             core.trust(statement)
         self._link.send(portal.raw, Expected(b"", b"2", undo=undo))
@@ -215,6 +216,7 @@ class Client:
             return
         core.records.append(Forwarded(judgement, QueryProtocol.EXTENDED, text, portal.raw))
         core.guard()
+        core.leaves |= judgement.leaves or bool(message.max_rows or portal.name)
         core.bind(portal)
         portal.started = True
         if judgement.moves_names:
@@ -250,8 +252,12 @@ class Client:
         if core.own is not None:
             self._begin(group_end(core))
             return
-        core.unguard()
-        core.grouped = core.unsynced = link.failed = False
+        core.renew_guard()
+        core.grouped = link.failed = False
+        if not core.unsynced:
+            self._begin(synced(core))
+            return
+        core.unsynced = False
         link.send(encode.SYNC_MESSAGE, expect.SYNC)
 
     # what is refused

@@ -4,9 +4,11 @@ Rules:
   1. One Sync group or Query is in flight at a time. The next one starts when the server has answered: so `link.status`
      is exact when anything is decided, and a report (ParameterStatus) is seen before the next transaction begins.
   2. In a transaction that may write, whatever is not an approved or allowed write runs under the guard: a savepoint
-     with `SET LOCAL transaction_read_only = on`, open from before the first Parse or Bind of a Sync group (planning
-     can run functions) until before its Sync.
-  3. Nobody but `steps` leaves the guard, and only for transaction control or with the Pass of a write.
+     with `SET LOCAL transaction_read_only = on`, open from before the first read (or Parse or Bind: planning can run
+     functions) until something has to leave it. What may leave anything in the transaction, a cursor or a setting,
+     has a guard of its own: a read that turns out to write is rolled back to the guard (`rewind`), and with it goes
+     all that ran under it.
+  3. Nobody but steps leaves the guard, and only for transaction control or with the Pass of a write.
 """
 
 from __future__ import annotations
@@ -76,6 +78,9 @@ class Core:
     unsynced: bool = False
     """The server has messages of the group, and no Sync after them."""
     guarded: bool = False
+    """The guard is open: the server's transaction is read-only."""
+    leaves: bool = False
+    """Something that ran under this guard may have left something in the transaction."""
     tail: Tail | None = None
     ticket: int = 0
     waiting: bool = False
@@ -102,29 +107,55 @@ class Core:
             return True
         return self.transaction is not None and self.transaction.writable
 
+    @property
+    def needs_guard(self) -> bool:
+        """Whether a read may not run now without the guard."""
+        return self.may_be_written and self.link.status == IN_TRANSACTION
+
     def guard(self) -> None:
         """Open the guard inside a Sync group, where it is needed and not open."""
         self.unsynced = True
-        if not self.guarded and self.may_be_written and self.link.status == IN_TRANSACTION:
+        if not self.guarded and self.needs_guard:
             self.link.send_hidden(self.hidden.guard_open, 2, None)
-            self.guarded = True
+            self.guarded, self.leaves = True, False
 
     def unguard(self) -> None:
         """Close the guard, before Sync."""
         if self.guarded:
             self.guarded = False
-            if not self.link.failed:
+            if not self.link.failed and self.link.status == IN_TRANSACTION:
                 self.link.send_hidden(self.hidden.guard_close, 1, None)
 
-    def read_simple(self, permission: Pass, raw: bytes, expected: Expected) -> None:
-        """Forward a Query that only reads, under the guard where it is needed."""
-        guarded = self.may_be_written and self.link.status == IN_TRANSACTION
-        if guarded:
+    def renew_guard(self) -> None:
+        """Before the client's Sync: a guard stays open unless something was left under it, or has failed with it."""
+        begun = any(not portal.started for portal in self.portals.held.values())
+        if self.leaves or begun or self.link.failed:
+            self.unguard()
+
+    def leave_guard(self) -> None:
+        """Close the guard between Sync groups, in the flight of what follows."""
+        if self.guarded:
+            self.unguard()
+            self.link.sync()
+
+    def read_simple(self, permission: Pass, raw: bytes, expected: Expected, *, leaves: bool = True) -> None:
+        """Forward a Query that only reads, under the guard where it is needed.
+
+        Args:
+            permission: Its Pass.
+            raw: The message.
+            expected: Its answer.
+            leaves: It may leave something in the transaction.
+        """
+        needed = self.needs_guard
+        if needed and not self.guarded:
             self.link.send_hidden(self.hidden.guard_open, 2, Answer())
             self.link.sync()
+            self.guarded = True
         self.link.forward(permission, raw, expected)
-        if guarded:
+        if needed and leaves:
             # After an error of the client's this one fails too, which nobody need see.
+            self.guarded = False
             self.link.send_hidden(self.hidden.guard_close, 1, Answer())
             self.link.sync()
 
@@ -206,14 +237,23 @@ class Core:
             raise Broken("The server reports that new transactions may write.", alarm=True)
         if self.link.search_path is not None:
             self.door.confirm(self.link.search_path.decode("utf-8", "replace"))
+        if status != IN_TRANSACTION:
+            # Over, or failed: what a ROLLBACK TO leaves of it has no guard.
+            self.guarded = False
         if status == IDLE and not self.grouped:
             self.portals.clear()
 
 
-def settled(core: Core) -> Step:
-    """Bring an open group to where everything sent is answered; `link.failed` says whether it failed on the way."""
-    if core.unsynced:
-        core.unguard()
+def settled(core: Core, *, in_guard: bool = False) -> Step:
+    """Bring an open group to where everything sent is answered; `link.failed` says whether it failed on the way.
+
+    Args:
+        core: The session.
+        in_guard: The guard stays open, for now; else it is closed.
+    """
+    if core.unsynced or (core.guarded and not in_guard):
+        if not in_guard or core.link.failed:
+            core.unguard()
         core.link.sync()
         core.unsynced = False
     yield Want.QUIET
@@ -230,12 +270,13 @@ def ask(core: Core, commands: bytes, count: int) -> Generator[Want, Order | None
     return answer
 
 
-def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answer: Answer) -> None:
+def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, anew: bool = True, answer: Answer) -> None:
     """Forward a Command as it stands, with a Sync of ours after an Execute. Outside the guard, unless it is open.
 
     Args:
         permission: Its Pass.
         keep: Keep a simple Query's last CommandComplete back, and its ReadyForQuery.
+        anew: Its statement is parsed anew, whatever the server has: time has passed since it was looked at.
         answer: Where its tags and error are noted.
     """
     link = core.link
@@ -258,9 +299,10 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, answ
     if not portal.started:
         # Another text can have come under the name meanwhile: parsed anew, it is the one that was judged.
         statement = portal.statement
-        link.send(encode.close(b"S", statement.name), expect.HIDDEN_CLOSE)
-        link.send(encode.parse(statement.name, statement.text, statement.types), expect.HIDDEN_PARSE)
-        statement.age = core.age
+        if anew or statement.age != core.age:
+            link.send(encode.close(b"S", statement.name), expect.HIDDEN_CLOSE)
+            link.send(encode.parse(statement.name, statement.text, statement.types), expect.HIDDEN_PARSE)
+            statement.age = core.age
         if job.tail is not None:
             core.send_tail(job.tail)
         else:

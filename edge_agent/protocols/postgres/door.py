@@ -47,6 +47,8 @@ class Judgement:
     """SQLSTATE and words of a refusal; empty words where there is none."""
     moves_names: bool = field(init=False)
     """Whether it makes, uses or drops statements or cursors by names that the protocol knows too."""
+    leaves: bool = field(init=False)
+    """Whether it may leave something in its transaction besides locks: a cursor, a setting."""
 
     def __post_init__(self) -> None:
         refusal = _refusal(self.verdict)
@@ -58,6 +60,8 @@ class Judgement:
         verdict = self.verdict
         moves = verdict.prepared or verdict.cursors or verdict.resets_session or verdict.closes_cursors
         object.__setattr__(self, "moves_names", bool(moves or verdict.executes))
+        plain = verdict.classification.statements == 1 and verdict.classification.kind in _LEAVING_NOTHING
+        object.__setattr__(self, "leaves", self.moves_names or not plain)
         object.__setattr__(self, "refusal", refusal)
         object.__setattr__(self, "route", _route(self.verdict, self.decision, refused=bool(refusal[1])))
 
@@ -98,6 +102,9 @@ class Door(Protocol):
     def admit(self, judgement: Judgement) -> Pass:
         """Build the Pass of an allowed text, for one forward. Raises Refused when policy has moved meanwhile."""
 
+
+_LEAVING_NOTHING: Final = frozenset({"SELECT", "SHOW"})
+"""Kinds of reads. A SELECT that takes an advisory lock, or sets something, is no read."""
 
 _MIXED: Final = (
     "0A000",

@@ -10,8 +10,9 @@ first tells the core what is in flight (`tell`), as if it had gone that way too.
 
 Rules:
   1. All or nothing: each byte of a chunk is accounted for, or the lane leaves it alone.
-  2. Only where the session is at rest (`Session`) and needs no guard, with the unnamed portal, and for a text that
-     policy lets pass as a read, unmasked. Its Pass is spent here, once for each chunk.
+  2. Only where the session is at rest (`Session`), with the guard open where it is needed, with the unnamed portal,
+     and for a text that policy lets pass as a read, unmasked, and that leaves nothing behind. Its Pass is spent here,
+     once for each chunk.
   3. A Judgement is used again as long as the door's `era` stays, and a named statement as long as the core's `age`
      does (attack W3).
 
@@ -61,7 +62,7 @@ class Lane:
     Args:
         core: The session's state.
         wire: Sizes of messages.
-        is_at_rest: Whether nothing is under way in the session, and a read needs no guard.
+        is_at_rest: Whether nothing is under way in the session, and a read needs nothing before it.
     """
 
     __slots__ = (
@@ -239,7 +240,7 @@ class Lane:
     def _judged(self, protocol: QueryProtocol, text: bytes, types: tuple[int, ...] = ()) -> Passage | None:
         door = self._core.door
         judgement = door.judge(protocol, text)
-        if judgement.route is not Route.READ or judgement.moves_names or judgement.masks is not None:
+        if judgement.route is not Route.READ or judgement.leaves or judgement.masks is not None:
             return None
         return Passage(judgement, protocol, text, door.era, types)
 

@@ -187,6 +187,7 @@ def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
         core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer))
     else:
         core.guard()
+        core.leaves = True
         send_job(core, permission, job, answer=answer)
     done = yield from _fly(core, write, Ending.UNKNOWN, answer)
     core.link.advice = b""

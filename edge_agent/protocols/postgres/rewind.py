@@ -191,7 +191,7 @@ def rewind(core: Core, doubt: Doubt, hand_in: Callable[[Chunk], None]) -> Step:
         hand_in: Has a chunk's unhandled messages handled.
     """
     link = core.link
-    core.guarded = False
+    core.guarded = core.leaves = False
     if core.unsynced:
         link.sync()
         core.unsynced = False

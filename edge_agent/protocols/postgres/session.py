@@ -292,20 +292,20 @@ class Session:
             self._end(error.happened, sqlstate.INSUFFICIENT_PRIVILEGE, alarm=error.code == "pass_spent")
 
     def _is_at_rest(self) -> bool:
-        """Whether nothing is under way, and a read needs no guard."""
+        """Whether nothing is under way, and a read needs nothing before it: the guard is open where it is needed."""
         core = self._core
         link = core.link
         if self.over or self._deserted or self._waiting or self._step is not None or self._unread:
             return False
         if not link.at_rest or self._splitter.pending or core.grouped or core.unsynced or core.masks.stale:
             return False
-        if core.own is not None or core.tail is not None or core.guarded or core.flight is not None:
+        if core.own is not None or core.tail is not None or core.flight is not None:
             return False
         if core.waiting or core.committing or core.intake is not None or core.sending or core.dropping:
             return False
         if core.transaction is None:
             return link.status == IDLE
-        return link.status == IN_TRANSACTION and not core.may_be_written
+        return link.status == IN_TRANSACTION and (core.guarded or not core.may_be_written)
 
     def _wake(self) -> None:
         """Something happens that is not the lane's: what is in flight goes on the general way."""

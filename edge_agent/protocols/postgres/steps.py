@@ -26,7 +26,7 @@ _READ_WRITE = (
 
 def transaction_step(core: Core, job: Job) -> Step:
     """One statement of transaction control: forwarded outside the guard, and tracked by what the server answers."""
-    yield from settled(core)
+    yield from settled(core, in_guard=True)
     if core.link.failed:
         core.tail = None
         return
@@ -45,6 +45,7 @@ def transaction_step(core: Core, job: Job) -> Step:
         core.decline(job.judgement, job.command.text, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened)
         yield from refused(core, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened, error.not_done, error.advice)
         return
+    core.leave_guard()
     core.records.append(
         Forwarded(job.judgement, job.command.protocol, job.command.text, job.portal.raw if job.portal else None)
     )
@@ -93,7 +94,7 @@ def _begin(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:
     """BEGIN, and in the same flight the lift: later than this the server would not take it."""
     answer, lifting = Answer(), Answer()
     lift = core.door.may_write and not action.read_only
-    send_job(core, permission, job, answer=answer)
+    send_job(core, permission, job, anew=False, answer=answer)
     if lift:
         core.link.send_hidden(core.hidden.lift, 1, lifting)
         core.link.sync()
@@ -109,7 +110,7 @@ def _commit(core: Core, job: Job, permission: Pass, transaction: Transaction) ->
         core.link.send_hidden(core.hidden.lower, 1, Answer())
         core.link.sync()
     core.committing = core.link.status == IN_TRANSACTION
-    send_job(core, permission, job, answer=answer)
+    send_job(core, permission, job, anew=False, answer=answer)
     yield Want.QUIET
     core.committing = False
     _ended(core, answer)
@@ -133,7 +134,7 @@ def _ended(core: Core, answer: Answer) -> None:
 
 def _other(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:
     answer = Answer()
-    send_job(core, permission, job, answer=answer)
+    send_job(core, permission, job, anew=False, answer=answer)
     yield Want.QUIET
     transaction = core.transaction
     if transaction is None or answer.error is not None or core.link.failed:
@@ -182,6 +183,12 @@ def committed(core: Core) -> Step:
 def error_of(answer: Answer) -> bytes:
     """An error of the server, written anew with all its fields."""
     return encode.fields_message(b"E", answer.error or {})
+
+
+def synced(core: Core) -> Step:
+    """The client's Sync where the server had one of ours, and nothing after it: it would only say the same again."""
+    yield Want.QUIET
+    core.link.say(encode.ready_for_query(core.link.status))
 
 
 def before_query(core: Core) -> Step:
