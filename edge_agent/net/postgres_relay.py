@@ -132,37 +132,66 @@ class Relay:
     # wires
 
     def _from_client(self, data: bytes) -> None:
-        lane = self._lane
-        passage = lane.take(data)
-        if passage is None:
-            self._session.client_bytes(data)
-            self._settle()
-            return
         try:
-            self._records.passage(passage, lane.bind)
-        except TwokeysError as error:
-            self.end(error.happened)
-            return
-        self._server.write(data)
-        if self._server.congested:
-            self._press_back()
+            lane = self._lane
+            passage = lane.take(data)
+            if passage is None:
+                self._session.client_bytes(data)
+                self._settle()
+                return
+            try:
+                self._records.passage(passage, lane.bind)
+            except TwokeysError as error:
+                self.end(error.happened)
+                return
+            self._server.write(data)
+            if self._server.congested:
+                self._press_back()
+        except Exception as error:
+            self._broke(error)
 
     def _from_server(self, data: bytes) -> None:
-        if not self._lane.answers(data):
-            self._session.server_bytes(data)
-            self._settle()
-            return
-        self._client.write(data)
-        if self._client.congested:
-            self._press_back()
+        try:
+            if not self._lane.answers(data):
+                self._session.server_bytes(data)
+                self._settle()
+                return
+            self._client.write(data)
+            if self._client.congested:
+                self._press_back()
+        except Exception as error:
+            self._broke(error)
 
     def _client_gone(self) -> None:
-        self._session.client_gone()
-        self._settle()
+        try:
+            self._session.client_gone()
+            self._settle()
+        except Exception as error:
+            self._broke(error)
 
     def _server_gone(self) -> None:
-        self._session.server_gone()
-        self._settle()
+        try:
+            self._session.server_gone()
+            self._settle()
+        except Exception as error:
+            self._broke(error)
+
+    def _broke(self, error: BaseException) -> None:
+        """A defect of ours: what the core was about to say may be half of it, so nothing of it leaves any more."""
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": "a session broke", "exception": error})
+        try:
+            self.end("an internal error")
+        except Exception as again:
+            loop.call_exception_handler({"message": "a session could not be ended", "exception": again})
+        if self._over.is_set():
+            return
+        # Closed all the same, and whoever waits for a word of the core has its last.
+        self.reason = "an internal error"
+        for ticket, waiting in tuple(self._waiting.items()):
+            waiting.withdraw(self.reason)
+            waiting.take(events.Outcome(ticket, events.Ending.UNKNOWN, None, "", self.reason))
+        self._over.set()
 
     def _settle(self) -> None:
         """Move what the core has to say: records first, then effects, then bytes."""
@@ -354,11 +383,7 @@ class Relay:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # A defect of ours: fail closed, and let the loop's handler tell it.
-            self.end("an internal error")
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a session's task failed", "exception": error}
-            )
+            self._broke(error)
 
 
 def _nothing() -> None:
