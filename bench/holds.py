@@ -27,6 +27,7 @@ def main() -> None:
 
 async def measure() -> None:
     limits = f"max_open_requests = {COUNT + 10}\nmax_open_per_caller = {COUNT + 10}\nmax_starting = {COUNT + 10}"
+    limits += f"\nmax_starting_per_address = {COUNT + 10}"
     with deployed(hold_seconds=3600, heartbeat_seconds=20, limits=limits, connections=COUNT) as whole:
         before = resident_mib(whole.edge.pid), resident_mib(whole.control.pid)
         gate = asyncio.Semaphore(50)

@@ -92,6 +92,12 @@ class LimitsSection:
 
     max_connections: int = setting("Connections at once, of all targets.", 6000, low=1, high=1_000_000)
     max_starting: int = setting("Connections at once that have not signed in yet.", 500, low=1, high=1_000_000)
+    max_starting_per_address: int = setting(
+        "The same of one address (IPv6: one /64), so that one can't take all places; the newest is refused.",
+        250,
+        low=1,
+        high=1_000_000,
+    )
     start_seconds: int = setting("Longest time from connecting to being signed in.", 30, low=1, high=600)
     max_failed_sign_ins: int = setting(
         "Failed sign-ins of one kind recorded at once; then one in ten seconds, with the number left out.",
@@ -99,6 +105,10 @@ class LimitsSection:
         low=1,
         high=10_000,
     )
+    message_seconds: int = setting(
+        "How long a message that a caller began may take, and a second more for each 64 KiB of it that came; then "
+        "the session ends.", 60, low=1, high=86400
+    )  # fmt: skip
     max_message_bytes: int = setting(
         "Longest message of a caller; longer ones end the session.", 16 * 2**20, low=64 * 1024, high=2**30 - 1
     )

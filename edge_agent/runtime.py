@@ -264,7 +264,7 @@ def _listener_parts(
         return SessionKey(session, known.wrapping) if known is not None else None
 
     def surroundings(cancel: Cancelling) -> Surroundings:
-        return Surroundings(edge.gate, edge.liaison, holds, section, cancel, copies)
+        return Surroundings(edge.gate, edge.liaison, holds, section, cancel, copies, edge.config.limits.message_seconds)
 
     return ListenerParts(
         edge.doors[section.target],

@@ -26,6 +26,7 @@ from edge_agent.net.knocks import Knocks
 from edge_agent.net.postgres_catalogue import CatalogueKeeper
 from edge_agent.net.postgres_relay import Cancelling, Relay, Surroundings
 from edge_agent.net.postgres_start import Door, cancel_upstream, fatal, greet, reach
+from edge_agent.net.starting import Place, Starting
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres.greeting import greeting
@@ -100,7 +101,7 @@ class Listener:
     def __init__(self, parts: ListenerParts) -> None:
         self._parts = parts
         self._tasks: set[asyncio.Task[None]] = set()
-        self._starting = 0
+        self._starting = Starting(parts.limits.max_starting, parts.limits.max_starting_per_address)
         self._sessions: dict[int, _Live] = {}
         self._acceptor = Acceptor(self.adopt)
         self._knocks = Knocks(parts.limits.max_failed_sign_ins, time.monotonic)
@@ -160,39 +161,42 @@ class Listener:
     def adopt(self, connection: socket.socket) -> None:
         """Serve an accepted connection, which is non-blocking and nobody else's."""
         limits = self._parts.limits
-        if len(self._tasks) >= limits.max_connections or self._starting >= limits.max_starting:
+        try:
+            name = connection.getpeername()
+        except OSError:  # it has gone already
+            connection.close()
+            return
+        address = str(name[0]) if isinstance(name, tuple) else ""
+        place = self._starting.take(address) if len(self._tasks) < limits.max_connections else None
+        if place is None:
             error = Unavailable("This edge has too many connections.", not_done="No session was begun.",
                                 advice="Close some, or try again soon.")  # fmt: skip
             with contextlib.suppress(OSError), connection:
-                self._record_failure("too_many_connections", "", ":".join(map(str, connection.getpeername()[:2])))
+                self._record_failure("too_many_connections", "", ":".join(map(str, name[:2])))
                 connection.send(sqlstate.fatal("53300", error))
             return
-        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        task = asyncio.get_running_loop().create_task(self._serve(connection, place))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: place.leave())
 
-    async def _serve(self, connection: socket.socket) -> None:
-        self._starting += 1
+    async def _serve(self, connection: socket.socket, place: Place) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._parts.limits.start_seconds
         try:
-            seconds = self._parts.limits.start_seconds
-            wire = await wire_of(connection, self._parts.door.direct_tls, seconds)
+            wire = await wire_of(connection, self._parts.door.direct_tls, self._parts.limits.start_seconds)
         except WireLost:
             return
-        finally:
-            self._starting -= 1
         try:
-            await self._start(wire)
+            await self._start(wire, place, max(0.1, until - loop.time()))
         except BaseException:
             # A defect or the end of the process: nobody is left to answer on this connection.
             wire.abort()
             raise
 
-    async def _start(self, wire: Wire) -> None:
-        self._starting += 1
-        try:
-            greeted = await self._greet(wire)
-        finally:
-            self._starting -= 1
+    async def _start(self, wire: Wire, place: Place, seconds: float) -> None:
+        greeted = await self._greet(wire, seconds)
+        place.leave()
         if greeted is None:
             wire.close()
             return
@@ -205,14 +209,14 @@ class Listener:
             return
         await self._session(wire, server, signed_in, ready, registered)
 
-    async def _greet(self, wire: Wire) -> tuple[Authenticated, Registration] | None:
+    async def _greet(self, wire: Wire, seconds: float) -> tuple[Authenticated, Registration] | None:
         parts = self._parts
         directory = parts.directory()
         if directory is None:
             return None
         with contextlib.suppress(WireLost):
             peer = wire.peer
-            step = await greet(wire, parts.door, directory, parts.now, parts.limits.start_seconds)
+            step = await greet(wire, parts.door, directory, parts.now, seconds)
             match step:
                 case Authenticated():
                     return step, registration(directory.lookup(step.caller.id))

@@ -28,6 +28,7 @@ from edge_agent.mask.owed import Masks
 from edge_agent.mask.previewed import ForReviewers
 from edge_agent.net.postgres_copy import CopyDesk, CopyRoom
 from edge_agent.net.postgres_hold import WaitingCommand
+from edge_agent.net.unfinished import Unfinished
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import events
 from edge_agent.protocols.postgres.session import Session
@@ -55,6 +56,7 @@ class Surroundings:
     section: PostgresSection
     cancel: Cancelling
     copies: CopyRoom = field(default_factory=CopyRoom)
+    message_seconds: float = 60.0
 
 
 class Relay:
@@ -76,6 +78,7 @@ class Relay:
         self._masks, self._tables_moved = masks, tables_moved
         self._movers: set[int] = set()
         self._learning: asyncio.TimerHandle | None = None
+        self._unfinished = Unfinished(session, around.message_seconds, lambda: self._client.read_since, self._late)
         self.reason = ""
         """Why the session ended."""
 
@@ -94,6 +97,7 @@ class Relay:
         server.push_to(self._from_server, self._server_gone)
         client.push_to(self._from_client, self._client_gone)
         await self._over.wait()
+        self._unfinished.stop()
         if self._learning is not None:
             self._learning.cancel()
         for wire in (client, server):
@@ -215,6 +219,10 @@ class Relay:
             self._over.set()
         else:
             self._press_back()
+            self._unfinished.look()
+
+    def _late(self) -> None:
+        self.end(f"a message was begun and not finished within {self._around.message_seconds:g} s")
 
     def _press_back(self) -> None:
         if not self._session.wants_client_bytes:

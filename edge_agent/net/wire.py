@@ -45,6 +45,7 @@ class Wire(asyncio.Protocol):
         self._lost = False
         self._cause: Exception | None = None
         self._paused = False
+        self._resumed_at = 0.0
         self._watch: select.epoll | None = None
         self._handing_over = False
 
@@ -98,6 +99,11 @@ class Wire(asyncio.Protocol):
     def congested(self) -> bool:
         """Whether what was written still waits to leave."""
         return not self._writable.is_set()
+
+    @property
+    def read_since(self) -> float | None:
+        """Since when it is read, after a pause (the loop's time; 0: always); None: nothing is read now."""
+        return None if self._paused else self._resumed_at
 
     @property
     def is_tls(self) -> bool:
@@ -207,6 +213,7 @@ class Wire(asyncio.Protocol):
         """Read on."""
         if self._paused and not self._lost:
             self._paused = False
+            self._resumed_at = asyncio.get_running_loop().time()
             self._stop_watching()
             self._open_transport().resume_reading()
 

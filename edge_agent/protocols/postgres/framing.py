@@ -36,7 +36,9 @@ class Splitter:
             a client's message must be whole before anybody decides about it.
     """
 
-    __slots__ = ("_broken", "_limits", "_partial", "_remaining", "_streamed", "_streaming", "_wanted", "buffer")
+    __slots__ = (
+        "_broken", "_limits", "_partial", "_remaining", "_streamed", "_streaming", "_wanted", "begun", "buffer",
+    )  # fmt: skip
 
     def __init__(self, limits: Sequence[int], streamed: bytes = b"") -> None:
         self._limits = tuple(limits)
@@ -46,6 +48,8 @@ class Splitter:
         self._remaining = 0
         self._streaming = 0
         self._broken: InvalidInput | None = None
+        self.begun = 0
+        """How many messages came in parts so far, the one that is `pending` counted."""
         self.buffer = b""
         """What the spans of the last `feed` point into; replaced by the next one."""
 
@@ -71,14 +75,18 @@ class Splitter:
         """
         if self._broken is not None:
             raise self._broken
-        if self._partial:
+        continued = bool(self._partial)
+        if continued:
             self._partial += data
             if len(self._partial) < self._wanted:
                 return []
             data = bytes(self._partial)
             self._partial.clear()
         self.buffer = data
-        return self._walk_streamed(data) if self._streamed else self._walk(data)
+        found = self._walk_streamed(data) if self._streamed else self._walk(data)
+        if self._partial and (found or not continued):
+            self.begun += 1
+        return found
 
     def _walk(self, data: bytes) -> list[Span]:
         found: list[Span] = []

@@ -257,6 +257,23 @@ class Session:
         if not self.over:
             self._end(reason, sqlstate.ADMIN_SHUTDOWN)
 
+    @property
+    def owed(self) -> int:
+        """The number of the message of which the caller sent a part, and we wait for the rest; 0: none.
+
+        While a statement runs or is held, later bytes are not read, so that nothing is owed.
+        """
+        splitter, core = self._splitter, self._core
+        if not splitter.pending or self.over or self._waiting:
+            return 0
+        busy = self._step is not None or core.link.unanswered
+        return splitter.begun if core.intake is not None or not busy else 0
+
+    @property
+    def owed_bytes(self) -> int:
+        """How much of a message came whose rest did not."""
+        return self._splitter.pending
+
     # the machine
 
     @property

@@ -239,7 +239,7 @@ def parts(
     holds = Holds(limits)
 
     def surroundings(cancel: Cancelling) -> Surroundings:
-        return Surroundings(gate, control, holds, section, cancel)
+        return Surroundings(gate, control, holds, section, cancel, message_seconds=limits.message_seconds)
 
     return ListenerParts(
         Door(
