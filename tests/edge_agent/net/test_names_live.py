@@ -32,7 +32,7 @@ WRITING_VIEW = (
 SECRETS_HELD = STARTER_TEXT.replace(
     '@id("starter-read")',
     '@id("no-secrets")\nforbid (principal, action == Action::"read", '
-    'resource == Table::"sample-db/shop.customers");\n\n@id("starter-read")',
+    'resource == Table::"sample-db.shop.customers");\n\n@id("starter-read")',
 )
 FLUSH = message(b"H")
 
