@@ -17,6 +17,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from edge_agent.native import compiled
 from edge_agent.protocols.postgres.limits import HEADER_BYTES
 from twokeys.errors import InvalidInput
 
@@ -24,6 +25,32 @@ Span = tuple[int, int, int]
 """Type byte, start of the message (its type byte), end (one after its last byte)."""
 
 _HEADER: Final = struct.Struct("!BI").unpack_from
+
+
+def run_end(data: bytes, at: int, kind: int, most: int) -> int:
+    """Where a run of whole messages of one type ends.
+
+    Args:
+        data: Messages.
+        at: Where the run begins.
+        kind: Their type.
+        most: Longest legal length: a message that says more, or less than 4, is not of the run.
+    """
+    if compiled is not None:
+        end: int = compiled.run_end(data, at, kind, most)
+        return end
+    return run_end_purely(data, at, kind, most)
+
+
+def run_end_purely(data: bytes, at: int, kind: int, most: int) -> int:
+    """The same, in Python: the compiled twin's oracle."""
+    header, size = _HEADER, len(data)
+    while at + HEADER_BYTES <= size:
+        found, length = header(data, at)
+        if found != kind or not 4 <= length <= most or at + 1 + length > size:
+            break
+        at += 1 + length
+    return at
 
 
 class Splitter:
@@ -128,6 +155,8 @@ class Splitter:
                     self._wanted = length + 1
                     break
                 found.append((kind, run, at))
+            elif at < size:
+                at = run_end(data, at, kind, limits[kind])
         else:
             self._wanted = HEADER_BYTES
         if at > size:

@@ -15,6 +15,8 @@ from edge_agent.mask.rows import UnreadableRow
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres import server_messages as server
 from edge_agent.protocols.postgres.expect import EXECUTE_ENDS, EXECUTE_TAKES, QUERY_TAKES, Expected
+from edge_agent.protocols.postgres.framing import run_end
+from edge_agent.protocols.postgres.limits import SERVER_MAXIMUM
 
 if TYPE_CHECKING:
     from edge_agent.protocols.postgres.core import Core
@@ -59,6 +61,9 @@ class Pieces:
         """Where the last whole message ends."""
         at, size = 0, len(data)
         while at + 5 <= size:
+            at = run_end(data, at, data[at], SERVER_MAXIMUM)
+            if at + 5 > size:
+                break
             stop = at + 1 + _HEADER(data, at)[1]
             if stop > size:
                 self._wanted = stop - at

@@ -1,0 +1,207 @@
+/* The compiled twins of two loops over bytes; `edge_agent/native.py` says which, and who they are the twins of.
+ *
+ * Rules:
+ *   1. Each read is checked against the end of the data, each write goes through `put`, which grows the buffer.
+ *   2. The limited API of Python 3.11: one build for this and later versions.
+ *   3. Bytes objects are immutable and held by the caller's arguments, so that a callback can't change what is read.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1 };
+
+typedef struct {
+    unsigned char *bytes;
+    size_t size, room;
+} Out;
+
+static uint32_t word(const unsigned char *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | (uint32_t)at[3];
+}
+
+static void put_word(unsigned char *at, uint32_t value) {
+    at[0] = (unsigned char)(value >> 24);
+    at[1] = (unsigned char)(value >> 16);
+    at[2] = (unsigned char)(value >> 8);
+    at[3] = (unsigned char)value;
+}
+
+static int put(Out *out, const unsigned char *bytes, size_t size) {
+    if (size > out->room - out->size) {
+        if (size > (size_t)PY_SSIZE_T_MAX / 4 - out->size) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        size_t room = (out->size + size) * 2;
+        unsigned char *grown = PyMem_Malloc(room);
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        memcpy(grown, out->bytes, out->size);
+        PyMem_Free(out->bytes);
+        out->bytes = grown;
+        out->room = room;
+    }
+    memcpy(out->bytes + out->size, bytes, size);
+    out->size += size;
+    return 0;
+}
+
+/* One value and its length word, as `mask(column, value)` says; None is NULL. */
+static int put_masked(Out *out, PyObject *mask, Py_ssize_t column, const unsigned char *value, size_t size) {
+    unsigned char length[4];
+    PyObject *shown = PyObject_CallFunction(mask, "ny#", column, (const char *)value, (Py_ssize_t)size);
+    if (shown == NULL) {
+        return -1;
+    }
+    char *bytes = NULL;
+    Py_ssize_t count = 0;
+    int done = -1;
+    if (shown == Py_None) {
+        put_word(length, 0xffffffff);
+        done = put(out, length, 4);
+    } else if (PyBytes_AsStringAndSize(shown, &bytes, &count) == 0) {
+        if (count > INT32_MAX) {
+            PyErr_NoMemory();
+        } else {
+            put_word(length, (uint32_t)count);
+            done = put(out, length, 4) == 0 ? put(out, (const unsigned char *)bytes, (size_t)count) : -1;
+        }
+    }
+    Py_DECREF(shown);
+    return done;
+}
+
+/* One DataRow, which begins at `data` and may take up `size` bytes. Its length; 0: it is none; -1: an exception. */
+static Py_ssize_t put_row(
+    Out *out, const unsigned char *data, size_t size, const unsigned char *ways, size_t width, PyObject *mask
+) {
+    static const unsigned char head[ROW_HEADER] = {'D'}, nothing[4] = {0xff, 0xff, 0xff, 0xff};
+    if (size < ROW_HEADER || data[0] != 'D' || ((size_t)data[5] << 8 | data[6]) != width) {
+        return 0;
+    }
+    uint64_t length = word(data + 1);
+    if (length + 1 > size || length + 1 < ROW_HEADER) {
+        return 0;
+    }
+    size_t end = (size_t)length + 1, at = ROW_HEADER, run = at, start = out->size;
+    if (put(out, head, ROW_HEADER) != 0) {
+        return -1;
+    }
+    for (size_t column = 0; column < width; column++) {
+        if (end - at < 4) {
+            return 0;
+        }
+        size_t begin = at;
+        uint32_t count = word(data + at);
+        at += 4;
+        if (count > INT32_MAX) {
+            continue;
+        }
+        if (count > end - at) {
+            return 0;
+        }
+        at += count;
+        if (ways[column] == SHOW) {
+            continue;
+        }
+        if (put(out, data + run, begin - run) != 0) {
+            return -1;
+        }
+        if (ways[column] == NOTHING) {
+            if (put(out, nothing, 4) != 0) {
+                return -1;
+            }
+        } else if (put_masked(out, mask, (Py_ssize_t)column, data + begin + 4, count) != 0) {
+            return -1;
+        }
+        run = at;
+    }
+    if (at != end) {
+        return 0;
+    }
+    if (put(out, data + run, end - run) != 0) {
+        return -1;
+    }
+    if (out->size - start - 1 > UINT32_MAX) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    put_word(out->bytes + start + 1, (uint32_t)(out->size - start - 1));
+    out->bytes[start + 5] = data[5];
+    out->bytes[start + 6] = data[6];
+    return (Py_ssize_t)end;
+}
+
+static PyObject *mask_rows(PyObject *module, PyObject *args) {
+    (void)module;
+    const char *data, *ways;
+    Py_ssize_t size, width;
+    PyObject *mask, *unreadable;
+    if (!PyArg_ParseTuple(args, "y#y#OO", &data, &size, &ways, &width, &mask, &unreadable)) {
+        return NULL;
+    }
+    Out out = {NULL, 0, (size_t)size + 64};
+    out.bytes = PyMem_Malloc(out.room);
+    if (out.bytes == NULL) {
+        return PyErr_NoMemory();
+    }
+    Py_ssize_t took = 1;
+    for (Py_ssize_t at = 0; at < size && took > 0; at += took) {
+        took = put_row(
+            &out, (const unsigned char *)data + at, (size_t)(size - at), (const unsigned char *)ways, (size_t)width, mask
+        );
+    }
+    PyObject *done = NULL;
+    if (took == 0) {
+        PyErr_SetNone(unreadable);
+    } else if (took > 0) {
+        done = PyBytes_FromStringAndSize((const char *)out.bytes, (Py_ssize_t)out.size);
+    }
+    PyMem_Free(out.bytes);
+    return done;
+}
+
+static PyObject *run_end(PyObject *module, PyObject *args) {
+    (void)module;
+    const char *data;
+    Py_ssize_t size, at;
+    int kind;
+    unsigned int most;
+    if (!PyArg_ParseTuple(args, "y#niI", &data, &size, &at, &kind, &most)) {
+        return NULL;
+    }
+    const unsigned char *bytes = (const unsigned char *)data;
+    while (at >= 0 && size - at >= HEADER && bytes[at] == kind) {
+        uint32_t length = word(bytes + at + 1);
+        if (length < 4 || length > most || (uint64_t)length + 1 > (uint64_t)(size - at)) {
+            break;
+        }
+        at += (Py_ssize_t)length + 1;
+    }
+    return PyLong_FromSsize_t(at);
+}
+
+static PyMethodDef methods[] = {
+    {"mask_rows", mask_rows, METH_VARARGS, "See edge_agent.mask.rows.mask_rows."},
+    {"run_end", run_end, METH_VARARGS, "See edge_agent.protocols.postgres.framing.run_end."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = "edge_agent._native", .m_size = 0, .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    const char *pure = getenv("TWOKEYS_PURE");
+    if (pure != NULL && pure[0] != '\0') {
+        PyErr_SetString(PyExc_ImportError, "TWOKEYS_PURE is set");
+        return NULL;
+    }
+    return PyModule_Create(&definition);
+}

@@ -1,0 +1,6 @@
+from collections.abc import Callable
+
+def mask_rows(
+    data: bytes, ways: bytes, mask: Callable[[int, bytes], bytes | None], unreadable: type[Exception], /
+) -> bytes: ...
+def run_end(data: bytes, at: int, kind: int, most: int, /) -> int: ...

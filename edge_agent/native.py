@@ -1,0 +1,20 @@
+"""The compiled twins of hot loops, where they were built; everything works without them.
+
+    mask_rows   edge_agent.mask.rows
+    run_end     edge_agent.protocols.postgres.framing
+
+Their pure twins are the oracles: tests give both any bytes and want the same. The environment variable `TWOKEYS_PURE`
+does without them.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+compiled: ModuleType | None
+"""The module, or None."""
+
+try:
+    from edge_agent import _native as compiled
+except ImportError:
+    compiled = None

@@ -1,0 +1,115 @@
+"""The compiled twins do what their oracles in Python do, for any bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.mask.rows import CALL, NULL, SHOW, UnreadableRow, mask_rows_purely
+from edge_agent.protocols.postgres.framing import run_end_purely
+from hatch_build import compile_into
+from tests.edge_agent.protocols.postgres.script import data_row
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The module, compiled from this checkout: what is installed may be another, or none."""
+    if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
+        pytest.skip("there is no C compiler, or Python's headers are not installed: the pure twins are all there is")
+    folder = tmp_path_factory.mktemp("native")
+    assert compile_into(folder, "-Werror")
+    spec = importlib.util.spec_from_file_location("edge_agent._native", folder / "_native.abi3.so")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def backwards(column: int, value: bytes) -> bytes | None:
+    return None if value.startswith(b"n") else value[::-1] * (column + 1)
+
+
+def told(work: Callable[[], bytes]) -> bytes | str:
+    """What came of it."""
+    try:
+        return work()
+    except UnreadableRow:
+        return "unreadable"
+
+
+VALUES = st.one_of(st.binary(max_size=12), st.just(b"null"), st.binary(min_size=2000, max_size=2001))
+WAYS = st.lists(st.sampled_from([SHOW, NULL, CALL]), min_size=0, max_size=4).map(bytes)
+
+
+@st.composite
+def row_bytes(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    ways = draw(WAYS)
+    rows = draw(st.lists(st.lists(VALUES, min_size=len(ways), max_size=len(ways)), max_size=4))
+    data = bytearray(b"".join(data_row(*row) for row in rows))
+    for at, value in draw(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=2)):
+        if at < len(data):
+            data[at] = value
+    return bytes(data[: len(data) - draw(st.sampled_from([0, 0, 0, 1, 5]))]), ways
+
+
+@settings(max_examples=600, deadline=None)
+@given(row_bytes())
+def test_rows_are_masked_alike(native: ModuleType, case: tuple[bytes, bytes]) -> None:
+    data, ways = case
+    assert told(lambda: native.mask_rows(data, ways, backwards, UnreadableRow)) == told(
+        lambda: mask_rows_purely(data, ways, backwards)
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60), WAYS)
+def test_any_bytes_are_masked_alike_or_unreadable(native: ModuleType, data: bytes, ways: bytes) -> None:
+    for whole in (data, b"D\0\0\0" + data):
+        found = told(partial(native.mask_rows, whole, ways, backwards, UnreadableRow))
+        assert found == told(partial(mask_rows_purely, whole, ways, backwards))
+
+
+@settings(max_examples=600, deadline=None)
+@given(row_bytes(), st.integers(0, 60), st.sampled_from(b"DdT"), st.sampled_from([4, 20, 5000, 0x3FFFFFFF]))
+def test_runs_end_alike(native: ModuleType, case: tuple[bytes, bytes], at: int, kind: int, most: int) -> None:
+    data, _ = case
+    at = min(at, len(data))
+    assert native.run_end(data, at, kind, most) == run_end_purely(data, at, kind, most)
+
+
+def test_what_a_mask_raises_comes_through(native: ModuleType) -> None:
+    def fails(column: int, value: bytes) -> bytes:
+        raise KeyError(column)
+
+    with pytest.raises(KeyError):
+        native.mask_rows(data_row(b"a"), bytes((CALL,)), fails, UnreadableRow)
+    with pytest.raises(TypeError):
+        native.mask_rows(data_row(b"a"), bytes((CALL,)), lambda column, value: "text", UnreadableRow)
+
+
+def test_a_message_that_says_it_is_longer_than_memory_is_unreadable(native: ModuleType) -> None:
+    for length in (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\0\0\0\5"):
+        with pytest.raises(UnreadableRow):
+            native.mask_rows(b"D" + length + b"\0\1\0\0\0\1a", bytes((SHOW,)), backwards, UnreadableRow)
+        assert native.run_end(b"D" + length, 0, ord("D"), 0xFFFFFFFF) == 0
+
+
+def test_without_it_everything_is_pure() -> None:
+    code = "from edge_agent.native import compiled; print(compiled)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={"TWOKEYS_PURE": "1"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "None\n"
