@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1 };
+enum { HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1, PARTIAL = 3, REDACT = 4, SHOWN_END = 4, LONG = 8 };
 
 typedef struct {
     unsigned char *bytes;
@@ -31,6 +31,9 @@ static void put_word(unsigned char *at, uint32_t value) {
 }
 
 static int put(Out *out, const unsigned char *bytes, size_t size) {
+    if (size == 0) {
+        return 0;
+    }
     if (size > out->room - out->size) {
         if (size > (size_t)PY_SSIZE_T_MAX / 4 - out->size) {
             PyErr_NoMemory();
@@ -50,6 +53,38 @@ static int put(Out *out, const unsigned char *bytes, size_t size) {
     memcpy(out->bytes + out->size, bytes, size);
     out->size += size;
     return 0;
+}
+
+/* One value of at most three pieces, and its length word. */
+static int put_value(
+    Out *out, const unsigned char *first, size_t one, const unsigned char *second, size_t two, const unsigned char *third,
+    size_t three
+) {
+    unsigned char length[4];
+    put_word(length, (uint32_t)(one + two + three));
+    return put(out, length, 4) || put(out, first, one) || put(out, second, two) || put(out, third, three) ? -1 : 0;
+}
+
+/* `edge_agent.mask.forms.partial` of what needs no decoding. 1: done; 0: not such a value; -1: an exception. */
+static int put_partial(Out *out, const unsigned char *value, size_t size) {
+    static const unsigned char redacted[3] = {'*', '*', '*'};
+    size_t at = size;
+    while (at > 0 && value[at - 1] != '@') {
+        at--;
+    }
+    if (at > 1 && at < size && value[0] < 0x80) {
+        return put_value(out, value, 1, redacted, 3, value + at - 1, size - at + 1) == 0 ? 1 : -1;
+    }
+    if (at > 1 && at < size) {
+        return 0;
+    }
+    for (size_t each = 0; each < size; each++) {
+        if (value[each] >= 0x80) {
+            return 0;
+        }
+    }
+    size_t shown = size >= LONG ? SHOWN_END : 0;
+    return put_value(out, redacted, 3, value + size - shown, shown, NULL, 0) == 0 ? 1 : -1;
 }
 
 /* One value and its length word, as `mask(column, value)` says; None is NULL. */
@@ -98,6 +133,7 @@ static Py_ssize_t put_row(
             return 0;
         }
         size_t begin = at;
+        int partly;
         uint32_t count = word(data + at);
         at += 4;
         if (count > INT32_MAX) {
@@ -115,6 +151,14 @@ static Py_ssize_t put_row(
         }
         if (ways[column] == NOTHING) {
             if (put(out, nothing, 4) != 0) {
+                return -1;
+            }
+        } else if (ways[column] == REDACT) {
+            if (put_value(out, (const unsigned char *)"***", 3, NULL, 0, NULL, 0) != 0) {
+                return -1;
+            }
+        } else if (ways[column] == PARTIAL && (partly = put_partial(out, data + begin + 4, count)) != 0) {
+            if (partly < 0) {
                 return -1;
             }
         } else if (put_masked(out, mask, (Py_ssize_t)column, data + begin + 4, count) != 0) {

@@ -14,6 +14,7 @@ REDACTED: Final = b"***"
 HASH_CHARS: Final = 24
 """Hexadecimal digits of a keyed hash that are shown: 96 bits, so that equal values alone are equal."""
 
+_ASCII: Final = 0x80
 _SHOWN_END: Final = 4
 _LONG: Final = 8
 
@@ -39,9 +40,10 @@ def masked(form: Form, value: bytes, key: bytes) -> bytes | None:
 
 def partial(value: bytes) -> bytes:
     """An e-mail address's first character and domain; else the last four of at least eight; else nothing of it."""
-    local, at, domain = value.rpartition(b"@")
-    if at and local and domain:
+    local, _, domain = value.rpartition(b"@")
+    if local and domain:
         # Of UTF-8 the first whole character.
-        return local.decode("utf-8", "replace")[:1].encode() + REDACTED + at + domain
+        first = local[:1] if local[0] < _ASCII else local.decode("utf-8", "replace")[:1].encode()
+        return b"%b%b@%b" % (first, REDACTED, domain)
     text = value.decode("utf-8", "replace")
     return REDACTED + text[-_SHOWN_END:].encode() if len(text) >= _LONG else REDACTED

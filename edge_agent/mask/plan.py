@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from edge_agent.mask.columns import Columns
 from edge_agent.mask.detect import Scan
 from edge_agent.mask.forms import masked
-from edge_agent.mask.rows import CALL, NULL, SHOW, mask_rows
+from edge_agent.mask.rows import CALL, NULL, PARTIAL, REDACT, SHOW, mask_rows
 from twokeys.data_class import Form
 
 TEXT_TYPES: Final = frozenset({25, 1043, 1042, 19, 705})
@@ -19,6 +19,9 @@ _PLAIN_TYPES: Final = frozenset(
     {16, 20, 21, 23, 26, 28, 29, 27, 700, 701, 1700, 790, 1082, 1083, 1266, 1114, 1184, 1186, 2950, 2278, 5069, 3220}
 )
 """Booleans, numbers, dates, times, UUIDs and positions, in which no detector finds anything."""
+
+
+_WAYS: Final = {Form.NULL: NULL, Form.PARTIAL: PARTIAL, Form.REDACT: REDACT}
 
 
 class Described(Protocol):
@@ -109,7 +112,7 @@ def plan_of(
         if touches and not clears[at]:
             form = columns.form_of(column.table, column.attribute)
         if form is not None:
-            ways.append(CALL if column.type in TEXT_TYPES and form is not Form.NULL else NULL)
+            ways.append(_WAYS.get(form, CALL) if column.type in TEXT_TYPES else NULL)
         elif scan is not None and column.type not in _PLAIN_TYPES:
             ways.append(CALL)
             if column.format and column.type not in TEXT_TYPES:

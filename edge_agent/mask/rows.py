@@ -14,8 +14,9 @@ from typing import Final
 
 from edge_agent.native import compiled
 
-SHOW, NULL, CALL = range(3)
-"""Ways of a column: as it is; always NULL; `mask(column, value)` says."""
+SHOW, NULL, CALL, PARTIAL, REDACT = range(5)
+"""Ways of a column: as it is; always NULL; `mask(column, value)` says; it says `forms.partial`, or `forms.REDACTED`,
+which the compiled twin knows by itself."""
 
 MaskValue = Callable[[int, bytes], bytes | None]
 """What is shown instead of a value of a column, counted from 0."""

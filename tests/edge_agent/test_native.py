@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.mask.rows import CALL, NULL, SHOW, UnreadableRow, mask_rows_purely
+from edge_agent.mask.forms import masked
+from edge_agent.mask.rows import CALL, NULL, PARTIAL, REDACT, SHOW, UnreadableRow, mask_rows_purely
 from edge_agent.protocols.postgres.framing import run_end_purely
 from hatch_build import compile_into
 from tests.edge_agent.protocols.postgres.script import data_row
+from twokeys.data_class import Form
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +40,17 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     return module
 
 
+def as_ways_say(ways: bytes) -> Callable[[int, bytes], bytes | None]:
+    """The masks of a plan whose ways these are."""
+
+    def mask(column: int, value: bytes) -> bytes | None:
+        forms = {PARTIAL: Form.PARTIAL, REDACT: Form.REDACT}
+        form = forms.get(ways[column])
+        return backwards(column, value) if form is None else masked(form, value, b"")
+
+    return mask
+
+
 def backwards(column: int, value: bytes) -> bytes | None:
     return None if value.startswith(b"n") else value[::-1] * (column + 1)
 
@@ -50,8 +63,9 @@ def told(work: Callable[[], bytes]) -> bytes | str:
         return "unreadable"
 
 
-VALUES = st.one_of(st.binary(max_size=12), st.just(b"null"), st.binary(min_size=2000, max_size=2001))
-WAYS = st.lists(st.sampled_from([SHOW, NULL, CALL]), min_size=0, max_size=4).map(bytes)
+ADDRESSES = st.text("a@ö.x", max_size=14).map(str.encode)
+VALUES = st.one_of(st.binary(max_size=12), ADDRESSES, st.just(b"null"), st.binary(min_size=2000, max_size=2001))
+WAYS = st.lists(st.sampled_from([SHOW, NULL, CALL, PARTIAL, REDACT]), min_size=0, max_size=4).map(bytes)
 
 
 @st.composite
@@ -69,8 +83,8 @@ def row_bytes(draw: st.DrawFn) -> tuple[bytes, bytes]:
 @given(row_bytes())
 def test_rows_are_masked_alike(native: ModuleType, case: tuple[bytes, bytes]) -> None:
     data, ways = case
-    assert told(lambda: native.mask_rows(data, ways, backwards, UnreadableRow)) == told(
-        lambda: mask_rows_purely(data, ways, backwards)
+    assert told(lambda: native.mask_rows(data, ways, as_ways_say(ways), UnreadableRow)) == told(
+        lambda: mask_rows_purely(data, ways, as_ways_say(ways))
     )
 
 
@@ -78,8 +92,8 @@ def test_rows_are_masked_alike(native: ModuleType, case: tuple[bytes, bytes]) ->
 @given(st.binary(max_size=60), WAYS)
 def test_any_bytes_are_masked_alike_or_unreadable(native: ModuleType, data: bytes, ways: bytes) -> None:
     for whole in (data, b"D\0\0\0" + data):
-        found = told(partial(native.mask_rows, whole, ways, backwards, UnreadableRow))
-        assert found == told(partial(mask_rows_purely, whole, ways, backwards))
+        found = told(partial(native.mask_rows, whole, ways, as_ways_say(ways), UnreadableRow))
+        assert found == told(partial(mask_rows_purely, whole, ways, as_ways_say(ways)))
 
 
 @settings(max_examples=600, deadline=None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edge_agent.mask.columns import NOTHING_KNOWN, Columns
 from edge_agent.mask.detect import Scan
 from edge_agent.mask.plan import plan_of
-from edge_agent.mask.rows import CALL, NULL, SHOW
+from edge_agent.mask.rows import NULL, PARTIAL, REDACT, SHOW
 from tests.edge_agent.mask.test_rows import data_row
 from twokeys.data_class import Detector, Form
 
@@ -28,17 +28,19 @@ def ways(*described: Described, touches: bool = True, **more: object) -> bytes:
 
 
 def test_a_column_is_shown_by_where_it_comes_from() -> None:
-    assert ways(Described(7, 1), Described(7, 2), Described(7, 3), Described(8, 1)) == bytes((SHOW, CALL, NULL, SHOW))
+    assert ways(Described(7, 1), Described(7, 2), Described(7, 3), Described(8, 1)) == bytes(
+        (SHOW, PARTIAL, NULL, SHOW)
+    )
 
 
 def test_what_comes_from_no_column_or_a_newer_table_is_redacted() -> None:
-    assert ways(Described(0, 0), Described(7, 0), Described(101, 1), Described(7, 9)) == bytes((CALL,) * 4)
+    assert ways(Described(0, 0), Described(7, 0), Described(101, 1), Described(7, 9)) == bytes((REDACT,) * 4)
     assert ways(Described(0, 0, INT)) == bytes((NULL,))
 
 
 def test_only_text_can_be_anything_but_null() -> None:
     masked = (Described(7, 2, INT), Described(7, 2, JSONB, 1), Described(7, 2, UNKNOWN_TYPE), Described(7, 2, TEXT, 1))
-    assert ways(*masked) == bytes((NULL, NULL, NULL, CALL))
+    assert ways(*masked) == bytes((NULL, NULL, NULL, PARTIAL))
 
 
 def test_what_is_proven_is_shown_where_the_proof_fits_the_result() -> None:
