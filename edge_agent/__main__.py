@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from edge_agent import runtime
-from edge_agent.config import EdgeConfig, load
+from edge_agent.config import EdgeConfig, load, parse, read
 from edge_agent.control.enrolment import enrol as enrol_edge
 from edge_agent.control.identity import StateFolder
 from edge_agent.net.http import ControlHttp
 from edge_agent.secret import Secret
+from edge_agent.serving import take_seat
+from edge_agent.workers.messages import Begin
 from twokeys.errors import TwokeysError
+
+T = TypeVar("T")
 
 CONFIG = click.option(
     "--config", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Edge's TOML file."
@@ -51,22 +57,53 @@ def enrol(path: Path, token: str) -> None:
 @CONFIG
 def run(path: Path) -> None:
     """Run this Edge until it is told to stop (SIGTERM or Ctrl-C)."""
-    config = _load(path)
+    text = _or_exit_with(lambda: read(path))
+    config = _or_exit_with(lambda: parse(text, path.name, path.resolve().parent, os.environ))
+    decoys = [secrets.token_bytes(32) for _ in config.postgres]
+    begin = Begin(text, path.name, str(path.resolve().parent), decoys) if config.edge.workers > 1 else None
 
     async def work() -> str:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await runtime.run(config, stop, lambda text: print(text, flush=True))
+        await runtime.run(config, stop, lambda text: print(text, flush=True), begin)
+        return ""
+
+    _or_exit(work())
+
+
+@main.command(hidden=True)
+@click.option("--number", type=int, required=True)
+@click.option("--link", type=int, required=True)
+@click.option("--door", type=int, required=True)
+def worker(number: int, link: int, door: int) -> None:
+    """Be a worker of an Edge. The Edge starts it, with sockets that nobody else has."""
+
+    async def work() -> str:
+        seat = await take_seat(number, socket.socket(fileno=link), socket.socket(fileno=door))
+        begin = seat.begin
+        config = parse(begin.text, begin.name, Path(begin.folder), os.environ)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, seat.stop.set)
+        # Ctrl-C reaches every process of a terminal; the supervisor ends its workers in order.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        try:
+            await runtime.run(config, seat.stop, lambda text: None, seat=seat)
+        finally:
+            seat.leave()
         return ""
 
     _or_exit(work())
 
 
 def _load(path: Path) -> EdgeConfig:
+    return _or_exit_with(lambda: load(path, os.environ))
+
+
+def _or_exit_with(make: Callable[[], T]) -> T:
     try:
-        return load(path, os.environ)
+        return make()
     except TwokeysError as error:
         raise SystemExit(_said(error)) from None
 

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from edge_agent.config_toml import ConfigError, KeyPath, TomlSource, keys_of, setting
 from edge_agent.secret import Secret
+from twokeys.edge_call import MAX_WORKERS
 
 MAX_TARGETS: Final = 64
 """Most [[postgres]] sections in one file."""
@@ -40,6 +41,10 @@ class EdgeSection:
     id: str = setting(
         "The Edge's id as enrolled; given, it must match, so that two state folders are not mixed up.", ""
     )
+    workers: int = setting(
+        "Processes that have the sessions, behind the same ports, each of use with a core of its own; 1: this process "
+        "alone.", 1, low=1, high=MAX_WORKERS
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,11 +237,15 @@ def load(path: Path, environment: Mapping[str, str]) -> EdgeConfig:
     Raises:
         ConfigError: naming the key and the line.
     """
+    return parse(read(path), path.name, path.resolve().parent, environment)
+
+
+def read(path: Path) -> str:
+    """A configuration file's text. Raises ConfigError."""
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(path.name, 1, f"it can't be read ({error})") from error
-    return parse(text, path.name, path.resolve().parent, environment)
 
 
 def parse(text: str, name: str, folder: Path, environment: Mapping[str, str]) -> EdgeConfig:
@@ -304,8 +313,12 @@ def _edge_contradictions(config: EdgeConfig) -> Iterator[tuple[KeyPath, str, str
         )
     if limits.max_starting > limits.max_connections:
         yield ("limits", "max_starting"), "can never apply: it is above `max_connections`", ""
-    if limits.max_copy_bytes > limits.max_copied_bytes:
-        yield ("limits", "max_copy_bytes"), "can never apply: it is above `max_copied_bytes`", ""
+    workers = config.edge.workers
+    if limits.max_starting < workers:
+        yield ("edge", "workers"), "leaves some nothing to do: it is above `max_starting`", ""
+    if limits.max_copy_bytes > limits.max_copied_bytes // workers:
+        shared = ", shared out to `workers`" if workers > 1 else ""
+        yield ("limits", "max_copy_bytes"), f"can never apply: it is above `max_copied_bytes`{shared}", ""
     if limits.max_open_per_caller > limits.max_open_requests:
         yield ("limits", "max_open_per_caller"), "can never apply: it is above `max_open_requests`", ""
 

@@ -34,6 +34,14 @@ class Holds:
         self.of_caller[caller] += 1
         return True
 
+    async def ask(self, caller: str) -> bool:
+        """As `take`, for a Command that people are asked about: the Edge's count, whatever process a session is in."""
+        return self.take(caller)
+
+    def answered(self, caller: str) -> None:
+        """As `give`, after `ask`."""
+        self.give(caller)
+
     def give(self, caller: str) -> None:
         """One less."""
         self.total -= 1

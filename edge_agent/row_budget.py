@@ -61,6 +61,10 @@ class RowBudgets:
         booked.append(booking)
         return booking
 
+    async def claim(self, caller: str, target: str, budget: RowBudget) -> Booking | None:
+        """As `reserve`, wherever it is counted: the budget is the Edge's, whatever process a session is in."""
+        return self.reserve(caller, target, budget)
+
     def settle(self, booking: Booking, rows: int) -> None:
         """The statement changed so many rows that stay as far as is known. They count from now on."""
         booking.rows, booking.at = rows, self.clock()

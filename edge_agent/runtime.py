@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from edge_agent.classify.cache import SqlClassifier
 from edge_agent.classify.limits import SqlLimits
 from edge_agent.config import EdgeConfig, LimitsSection, PostgresSection
 from edge_agent.control.bundle import BundleKeeper, Known
-from edge_agent.control.client import ControlClient, Deadlines
 from edge_agent.control.clock import ControlClock, this_machine
 from edge_agent.control.identity import StateFolder
-from edge_agent.control.liaison import Liaison, settle_orphans
+from edge_agent.control.liaison import Liaison
 from edge_agent.control.queue_polls import QueuePolls
 from edge_agent.control.waker import Waker
 from edge_agent.directory import BundleDirectory
-from edge_agent.gate import Gate, Standing, World
+from edge_agent.edge import Edge
+from edge_agent.gate import Gate, World
 from edge_agent.holds import Holds
+from edge_agent.log import log
 from edge_agent.net import tls
 from edge_agent.net.http import ControlHttp
+from edge_agent.net.knocks import Knocks
 from edge_agent.net.postgres_copy import CopyRoom
-from edge_agent.net.postgres_listener import Listener, ListenerParts
+from edge_agent.net.postgres_listener import Elsewhere, Listener, ListenerParts
 from edge_agent.net.postgres_relay import Cancelling, Surroundings
-from edge_agent.net.postgres_settle import outcome_of
 from edge_agent.net.postgres_start import Door
 from edge_agent.net.secrets_manager import credential_of
 from edge_agent.net.sqs import SqsQueue
@@ -37,130 +35,36 @@ from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.startup_rules import Plaintext, StartupRules
 from edge_agent.protocols.postgres.upstream_rules import UpstreamRules
 from edge_agent.recorder.bodies import SessionKey
-from edge_agent.recorder.journal import Journal, open_journal
-from edge_agent.recorder.uploader import Uploader
+from edge_agent.recorder.journal import Journal
+from edge_agent.serving import Alone, Seat, Seated, Serving
+from edge_agent.workers.chains import ChainParts, left_behind, open_chain
+from edge_agent.workers.desk import Desk
+from edge_agent.workers.member import MemberFolder, MemberHolds, MemberWaker, open_member_chain, shared_out
+from edge_agent.workers.messages import Begin, Newer, Polled
+from edge_agent.workers.supervisor import SharedPolls, Supervisor, SupervisorParts
 from twokeys.errors import Refused, TwokeysError, Unavailable
-from twokeys.messages import OpenItem
 from twokeys.policy import Policies
 from twokeys.record import RecordType
 
-STANDING_SECONDS = 1.0
-"""How often the Edge looks how far it may act: Bundle age, disk."""
-
-FAREWELL_SECONDS = 5.0
-"""How long an orderly end waits until outcomes are told."""
-
-SETTLE_SECONDS = 30.0
-"""Pause between two tries to settle what an earlier process left."""
+FIRST_TURN_SECONDS = 0.2
+IN_TURN_SECONDS = 20.0
+"""How long a worker waits, in such steps, for its journal."""
 
 
-def log(event: str, **fields: object) -> None:
-    """One line of JSON on standard error: what happened, never a command's text or a row."""
-    print(json.dumps({"event": event, **fields}), file=sys.stderr, flush=True)
-
-
-@dataclass(slots=True)
-class Edge:
-    """One running Edge."""
-
-    config: EdgeConfig
-    edge_id: str
-    gate: Gate
-    clock: ControlClock
-    journal: Journal
-    client: ControlClient
-    http: ControlHttp
-    keeper: BundleKeeper
-    waker: Waker
-    liaison: Liaison
-    uploader: Uploader
-    doors: dict[str, Door]
-    listeners: list[Listener]
-    directories: dict[str, BundleDirectory]
-
-    async def run(self, stop: asyncio.Event, say: Callable[[str], None]) -> None:
-        """Run until `stop` is set or the journal ends.
-
-        Raises:
-            TwokeysError: when it can't go on; sessions have ended by then.
-        """
-        try:
-            await self._work(stop, say)
-        finally:
-            self.keeper.save_time()
-            failure = self.journal.failure
-            await self.journal.close()
-            await self.http.close()
-        if failure is not None:
-            raise failure
-
-    async def _work(self, stop: asyncio.Event, say: Callable[[str], None]) -> None:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in (
-                self.liaison.run(), self.waker.run(), self.uploader.run(), self._settle(), self._stand(stop),
-            )]  # fmt: skip
-            try:
-                await self._first_bundle()
-                tasks.append(group.create_task(self.keeper.run(self.client, self.config.control.bundle_seconds)))
-                for section, listener in zip(self.config.postgres, self.listeners, strict=True):
-                    say(f"listening on {section.listen_host}:{await listener.open()} for {section.target}")
-                await stop.wait()
-            finally:
-                for listener in self.listeners:
-                    await listener.close("the edge is being stopped")
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.liaison.told(), FAREWELL_SECONDS)
-                for task in tasks:
-                    task.cancel()
-
-    async def _first_bundle(self) -> None:
-        """Pull once before anybody connects; without a control plane the saved Bundle serves reads."""
-        try:
-            await self.keeper.pull(self.client)
-        except TwokeysError as error:
-            log("bundle_not_pulled", reason=error.happened)
-        self._look()
-
-    async def _stand(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            self._look()
-            if self.journal.failure is not None:
-                log("journal_failed", reason=self.journal.failure.happened)
-                stop.set()
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), STANDING_SECONDS)
-
-    def _look(self) -> None:
-        standing = self.keeper.standing()
-        if not standing.writes_denied and self.journal.low_disk:
-            standing = Standing("The edge's disk is nearly full, so writes could not be recorded.")
-        self.gate.stand(standing)
-
-    async def _settle(self) -> None:
-        """Withdraw or settle what an earlier process of this Edge left unfinished; again while doubts remain."""
-        while True:
-            try:
-                if not await settle_orphans(self.client, self._outcome, self.liaison.opened):
-                    return
-            except TwokeysError as error:
-                log("not_settled_yet", reason=error.happened)
-            await asyncio.sleep(SETTLE_SECONDS)
-
-    async def _outcome(self, item: OpenItem) -> str:
-        door = self.doors.get(item.target)
-        return await outcome_of(door, item.xid) if door is not None and item.xid else "in_doubt"
-
-
-def build(config: EdgeConfig) -> Edge:
+def build(config: EdgeConfig, *, begin: Begin | None = None, seat: Seat | None = None) -> Edge:
     """Build an Edge; nothing is connected yet.
+
+    Args:
+        config: Its configuration.
+        begin: What its workers are told first, where it is to have more than this process.
+        seat: Where this process is one of those.
 
     Raises:
         Refused: when it is not enrolled, or its state is in use.
         InvalidInput: when its files are malformed.
         Unavailable: when they can't be read.
     """
-    folder = StateFolder(config.edge.state_dir)
+    folder = StateFolder(config.edge.state_dir) if seat is None else MemberFolder(config.edge.state_dir)
     folder.prepare()
     identity = folder.identity(config.edge.id)
     state = folder.state()
@@ -170,33 +74,76 @@ def build(config: EdgeConfig) -> Edge:
     clock = ControlClock(this_machine(), state.time)
     gate = Gate()
     directories: dict[str, BundleDirectory] = {}
-    listeners: list[Listener] = []
+    listeners: dict[str, Listener] = {}
     alarm = _Alarm()
+    serving: Serving | None = None
 
     def enter(known: Known) -> None:
         _enter(known, config, identity.edge_id, gate, directories, listeners)
+        if isinstance(serving, Supervisor):
+            serving.tell_all(Newer(known.bundle.revision))
+
+    def tell(message: Polled) -> None:
+        if isinstance(serving, Supervisor):
+            serving.tell_all(message)
 
     keeper = BundleKeeper(folder, clock, config.control.stale_read_seconds, enter, alarm)
     keeper.load()
-    journal = open_journal(config.edge.state_dir / "journal", identity.edge_id, config.recorder, clock.now, keeper.keys)
-    alarm.journal = journal
     http = ControlHttp(config.control.url, config.control.ca_file, config.control.connect_seconds)
-    client = ControlClient(identity, http, clock, lambda: journal.durable_head,
-                           Deadlines(call=config.control.call_seconds))  # fmt: skip
-    polls = QueuePolls(client, lambda access: SqsQueue(http, access), time.monotonic)
-    waker = Waker(polls, config.control.look_seconds, keeper.soon)
+    parts = ChainParts(config, identity, clock, http, lambda: keeper.keys, alarm)
+    chain = open_chain(parts, 0) if seat is None else open_member_chain(parts, seat.number, seat.member)
+    journal, client = chain.journal, chain.client
+    alarm.journal = journal
+    left = [open_chain(parts, one) for one in left_behind(folder.folder, config.edge.workers)] if seat is None else []
+    waker: Waker
+    if seat is None:
+        queue = QueuePolls(client, lambda access: SqsQueue(http, access), time.monotonic)
+        waker = Waker(queue if begin is None else SharedPolls(queue, tell), config.control.look_seconds, keeper.soon)
+    else:
+        waker = MemberWaker(seat.member, config.control.look_seconds, keeper.soon)
     liaison = Liaison(client, waker, http, config.control.upload_seconds, keeper.doubted)
-    uploader = Uploader(journal, client, http, lambda: keeper.keys, config.recorder, config.control.upload_seconds,
-                        clock.now, alarm)  # fmt: skip
-    doors = {section.target: _door(section, config.limits) for section in config.postgres}
-    edge = Edge(config, identity.edge_id, gate, clock, journal, client, http, keeper, waker, liaison, uploader,
-                doors, listeners, directories)  # fmt: skip
-    classifier = SqlClassifier(SqlLimits(cache_entries=config.limits.max_verdicts))
-    holds = Holds(config.limits)
-    copies = CopyRoom(config.edge.state_dir, config.limits.max_copied_bytes, config.recorder.low_disk_bytes)
-    for section in config.postgres:
-        edge.listeners.append(Listener(_listener_parts(edge, section, classifier, holds, copies)))
+    decoys = [secrets.token_bytes(32) for _ in config.postgres] if seat is None else seat.begin.decoys
+    doors = {
+        section.target: _door(section, config.limits, decoy)
+        for section, decoy in zip(config.postgres, decoys, strict=True)
+    }
+    orphaned = asyncio.Event()
+    holds = Holds(config.limits) if seat is None else MemberHolds(config.limits, seat.member)
+    desk = None if begin is None else Desk(holds, waker.watch, waker.unwatch)
+    if begin is not None and desk is not None:
+        serving = Supervisor(SupervisorParts(
+            config, begin, desk, _refusals(journal, config.limits), orphaned.set, log,
+        ))  # fmt: skip
+    elif isinstance(waker, MemberWaker) and seat is not None:
+        serving = Seated(seat, listeners, waker, keeper.soon)
+    else:
+        serving = Alone(config.postgres, listeners)
+    edge = Edge(config, identity.edge_id, gate, clock, journal, client, http, keeper, waker, liaison, chain.uploader,
+                doors, directories, serving, desk, orphaned, seat is not None, left)  # fmt: skip
+    if begin is None:
+        limits = config.limits if seat is None else shared_out(config.limits, config.edge.workers)
+        classifier = SqlClassifier(SqlLimits(cache_entries=limits.max_verdicts))
+        copies = CopyRoom(config.edge.state_dir, limits.max_copied_bytes, config.recorder.low_disk_bytes)
+        for section in config.postgres:
+            listener_parts = _listener_parts(edge, section, limits, classifier, holds, copies, seat)
+            listeners[section.target] = Listener(listener_parts)
     return edge
+
+
+def _refusals(journal: Journal, limits: LimitsSection) -> Callable[[str, str, str], None]:
+    """Records connections that no worker was given, at the rate of failed sign-ins."""
+    knocks = Knocks(limits.max_failed_sign_ins, time.monotonic)
+
+    def refused(code: str, target: str, peer: str) -> None:
+        untold = knocks.take(code)
+        if untold is None:
+            return
+        more = f"; {untold} more like it before" if untold else ""
+        with contextlib.suppress(TwokeysError):
+            journal.append({"type": RecordType.SIGN_IN_FAILED.value, "target": target,
+                            "reason": f"{code}, from {peer}{more}"})  # fmt: skip
+
+    return refused
 
 
 class _Alarm:
@@ -218,24 +165,24 @@ def _enter(
     edge_id: str,
     gate: Gate,
     directories: dict[str, BundleDirectory],
-    listeners: list[Listener],
+    listeners: dict[str, Listener],
 ) -> None:
     bundle = known.bundle
     gate.enter(World(edge_id, bundle.revision, Policies(bundle.policies, bundle.revision), known.keys))
     for section in config.postgres:
         directories[section.target] = BundleDirectory(bundle, section.target)
-    for listener in listeners:
+    for listener in listeners.values():
         listener.recheck()
     log("bundle", revision=bundle.revision)
 
 
-def _door(section: PostgresSection, limits: LimitsSection) -> Door:
+def _door(section: PostgresSection, limits: LimitsSection, decoy: bytes) -> Door:
     longest = limits.max_message_bytes
     server_tls = tls.server_context(section)
     rules = StartupRules(
         section.target,
         server_tls is not None,
-        secrets.token_bytes(32),
+        decoy,
         tls.server_binding(section),
         Plaintext.LOOPBACK if section.plaintext else Plaintext.NEVER,
         section.upstream_database,
@@ -257,8 +204,9 @@ def _door(section: PostgresSection, limits: LimitsSection) -> Door:
 
 
 def _listener_parts(
-    edge: Edge, section: PostgresSection, classifier: SqlClassifier, holds: Holds, copies: CopyRoom
-) -> ListenerParts:
+    edge: Edge, section: PostgresSection, limits: LimitsSection, classifier: SqlClassifier, holds: Holds,
+    copies: CopyRoom, seat: Seat | None,
+) -> ListenerParts:  # fmt: skip
     def session_key(session: str) -> SessionKey | None:
         known = edge.keeper.known
         return SessionKey(session, known.wrapping) if known is not None else None
@@ -268,7 +216,7 @@ def _listener_parts(
 
     return ListenerParts(
         edge.doors[section.target],
-        edge.config.limits,
+        limits,
         edge.journal,
         classifier,
         lambda: edge.directories.get(section.target),
@@ -277,12 +225,32 @@ def _listener_parts(
         edge.gate,
         surroundings,
         edge.keeper.doubted,
+        edge.config.edge.workers if seat is not None else 1,
+        seat.elsewhere() if seat is not None else Elsewhere(),
     )
 
 
-async def run(config: EdgeConfig, stop: asyncio.Event, say: Callable[[str], None]) -> None:
-    """Build and run an Edge until `stop`. Raises TwokeysError."""
-    edge = build(config)
+async def _build_in_turn(config: EdgeConfig, begin: Begin | None, seat: Seat | None) -> Edge:
+    """Build; a worker waits a while for the one before it, should that still be ending after its supervisor died."""
+    until = time.monotonic() + IN_TURN_SECONDS
+    while True:
+        try:
+            return build(config, begin=begin, seat=seat)
+        except Refused as error:
+            if error.code != "journal_locked" or seat is None or time.monotonic() > until:
+                raise
+        await asyncio.sleep(FIRST_TURN_SECONDS)
+
+
+async def run(
+    config: EdgeConfig,
+    stop: asyncio.Event,
+    say: Callable[[str], None],
+    begin: Begin | None = None,
+    seat: Seat | None = None,
+) -> None:
+    """Build and run an Edge, or a process of one, until `stop`; see `build`. Raises TwokeysError."""
+    edge = await _build_in_turn(config, begin, seat)
     try:
         edge.journal.append({"type": RecordType.EDGE_START.value})
         await edge.run(stop, say)

@@ -46,7 +46,7 @@ class Trial:
         """Try it. False when people are to be asked: nothing of it was left, or nothing is left of the budget."""
         budget = self.held.judgement.decision.budget
         caller, target = self.session.caller.id, self.session.target
-        booking = self.budgets.reserve(caller, target, budget) if budget is not None else None
+        booking = await self.budgets.claim(caller, target, budget) if budget is not None else None
         if booking is None:
             return False
         try:

@@ -74,6 +74,7 @@ class ControlClient:
         clock: ControlClock,
         head: Callable[[], ChainHead],
         deadlines: Deadlines | None = None,
+        worker: int = 0,
     ) -> None:
         """Build.
 
@@ -83,7 +84,9 @@ class ControlClient:
             clock: Learns from every answer.
             head: The journal's durable head: what is told can't be taken back by a power cut.
             deadlines: Seconds that calls may take.
+            worker: Which worker process of the Edge this is, 0 for none: whose chain the head is of.
         """
+        self._worker = worker
         self.edge_id = identity.edge_id
         self._identity, self._transport, self._clock, self._head = identity, transport, clock, head
         self._deadlines = deadlines or Deadlines()
@@ -172,7 +175,8 @@ class ControlClient:
         raise AssertionError("unreachable")
 
     def _headers(self, method: str, path: str, body: bytes, head: ChainHead) -> Mapping[str, str]:
-        call = EdgeCall(self.edge_id, method, path, sha256(body), secrets.token_hex(16), self._clock.now(), head)
+        nonce, now = secrets.token_hex(16), self._clock.now()
+        call = EdgeCall(self.edge_id, method, path, sha256(body), nonce, now, head, self._worker)
         signature = sign(TYPE, call.to_json(), self._identity.key)
         headers = {CALL_HEADER: call.header(), SIGNATURE_HEADER: to_base64(signature.value)}
         if body:

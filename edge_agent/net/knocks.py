@@ -31,10 +31,12 @@ class Knocks:
     Args:
         burst: Records of one kind at once.
         clock: Monotonic seconds.
+        refill: After how many seconds one more of a kind may be recorded.
     """
 
     burst: int
     clock: Callable[[], float]
+    refill: float = REFILL_SECONDS
     _kinds: dict[str, _Allowance] = field(default_factory=dict)
 
     def take(self, kind: str) -> int | None:
@@ -43,7 +45,7 @@ class Knocks:
         if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
             kind = ""
         one = self._kinds.setdefault(kind, _Allowance(self.burst, now))
-        one.left = min(float(self.burst), one.left + (now - one.at) / REFILL_SECONDS)
+        one.left = min(float(self.burst), one.left + (now - one.at) / self.refill)
         one.at = now
         if one.left < 1:
             one.untold += 1

@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from edge_agent.classify.cache import SqlClassifier
@@ -22,7 +22,7 @@ from edge_agent.door import SessionDoor
 from edge_agent.gate import Gate
 from edge_agent.mask.owed import Masks
 from edge_agent.net.accept import Acceptor, wire_of
-from edge_agent.net.knocks import Knocks
+from edge_agent.net.knocks import REFILL_SECONDS, Knocks
 from edge_agent.net.postgres_catalogue import CatalogueKeeper
 from edge_agent.net.postgres_relay import Cancelling, Relay, Surroundings
 from edge_agent.net.postgres_start import Door, cancel_upstream, fatal, greet, reach
@@ -55,6 +55,19 @@ KEY_BYTES: Final = {0: 4, 2: 32}
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What the Edge's other processes are told; alone there is nobody to tell.
+
+    Args:
+        cancel: A CancelRequest whose session is not here: target and request.
+        moved: Tables of this target may be others now.
+    """
+
+    cancel: Callable[[str, CancelRequest], None] = lambda target, request: None
+    moved: Callable[[str], None] = lambda target: None
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerParts:
     """What a listener works with; the runtime wires it.
 
@@ -69,6 +82,8 @@ class ListenerParts:
         gate: The one door.
         surroundings: Builds what sessions share, given how to cancel at the server.
         doubted: Told of each failed sign-in: the caller may be newer than our Bundle.
+        workers: How many processes share the Edge's allowance of recorded failures.
+        elsewhere: The Edge's other processes.
     """
 
     door: Door
@@ -81,6 +96,8 @@ class ListenerParts:
     gate: Gate
     surroundings: Callable[[Cancelling], Surroundings]
     doubted: Callable[[], None] = lambda: None
+    workers: int = 1
+    elsewhere: Elsewhere = field(default_factory=lambda: Elsewhere())
 
 
 Registration: TypeAlias = tuple[str, Caller | None]
@@ -104,7 +121,9 @@ class Listener:
         self._starting = Starting(parts.limits.max_starting, parts.limits.max_starting_per_address)
         self._sessions: dict[int, _Live] = {}
         self._acceptor = Acceptor(self.adopt)
-        self._knocks = Knocks(parts.limits.max_failed_sign_ins, time.monotonic)
+        self._knocks = Knocks(
+            max(1, parts.limits.max_failed_sign_ins // parts.workers), time.monotonic, REFILL_SECONDS * parts.workers
+        )  # fmt: skip
         self._witnessed = Witnessed()
         self._catalogue = CatalogueKeeper(
             parts.door, parts.classifier, self._verdicts_moved, lambda: bool(self._sessions)
@@ -149,6 +168,11 @@ class Listener:
 
     def _tables_moved(self, mover: Relay) -> None:
         """What one session was allowed to do may show classified columns to any other in a new way."""
+        self._parts.elsewhere.moved(self._parts.door.section.target)
+        self.tables_moved(mover)
+
+    def tables_moved(self, mover: Relay | None = None) -> None:
+        """Forget what is known of classified columns; the mover knows by itself, and may be in another process."""
         self._catalogue.stale()
         for one in tuple(self._sessions.values()):
             if one.relay is not mover:
@@ -158,13 +182,14 @@ class Listener:
         directory = self._parts.directory()
         return registration(directory.lookup(caller) if directory is not None else None)
 
-    def adopt(self, connection: socket.socket) -> None:
-        """Serve an accepted connection, which is non-blocking and nobody else's."""
+    def adopt(self, connection: socket.socket, over: Callable[[], None] = lambda: None) -> None:
+        """Serve an accepted connection, which is non-blocking and nobody else's; `over` is called when it has ended."""
         limits = self._parts.limits
         try:
             name = connection.getpeername()
         except OSError:  # it has gone already
             connection.close()
+            over()
             return
         address = str(name[0]) if isinstance(name, tuple) else ""
         place = self._starting.take(address) if len(self._tasks) < limits.max_connections else None
@@ -174,11 +199,13 @@ class Listener:
             with contextlib.suppress(OSError), connection:
                 self._record_failure("too_many_connections", "", ":".join(map(str, name[:2])))
                 connection.send(sqlstate.fatal("53300", error))
+            over()
             return
         task = asyncio.get_running_loop().create_task(self._serve(connection, place))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: place.leave())
+        task.add_done_callback(lambda _: over())
 
     async def _serve(self, connection: socket.socket, place: Place) -> None:
         loop = asyncio.get_running_loop()
@@ -221,7 +248,8 @@ class Listener:
                 case Authenticated():
                     return step, registration(directory.lookup(step.caller.id))
                 case Cancel():
-                    self._cancel(step.request)
+                    if not self.cancel(step.request):
+                        parts.elsewhere.cancel(parts.door.section.target, step.request)
                 case Ended():
                     self._record_failure(step.code, step.user, peer)
         return None
@@ -322,10 +350,13 @@ class Listener:
             pid = secrets.randbelow(2**31 - 1) + 1
         return pid, secrets.token_bytes(KEY_BYTES[minor])
 
-    def _cancel(self, request: CancelRequest) -> None:
+    def cancel(self, request: CancelRequest) -> bool:
+        """Cancel what the session that this key opens is doing; whether it is here."""
         found = self._sessions.get(request.pid)
-        if found is not None and hmac.compare_digest(found.key, request.key):
-            found.relay.cancel()
+        if found is None or not hmac.compare_digest(found.key, request.key):
+            return False
+        found.relay.cancel()
+        return True
 
 
 def registration(user: ScramUser | OidcUser | None) -> Registration:

@@ -318,7 +318,8 @@ class Relay:
         waiting: WaitingCommand,
     ) -> None:
         caller = self._facts.caller.id
-        if not self._around.holds.take(caller):
+        holds, people = self._around.holds, isinstance(effect, events.Held)
+        if not (await holds.ask(caller) if people else holds.take(caller)):
             reason = "too many commands are waiting already"
             self._quietly(RecordType.REFUSED, {**facts_of(effect.judgement, effect.command.text), "reason": reason})
             waiting.deny(f"twokeys: denied: {reason}", "", "Wait for those to be decided, then send it again.")
@@ -328,7 +329,7 @@ class Relay:
         try:
             await run(effect, waiting)
         finally:
-            self._around.holds.give(caller)
+            (holds.answered if people else holds.give)(caller)
             self._copies.forget(effect.ticket)
             self._waiting.pop(effect.ticket, None)
 

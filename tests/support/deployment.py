@@ -193,6 +193,7 @@ class Deployment:
 EDGE_TOML = """\
 [edge]
 state_dir = "edge"
+workers = {workers}
 [control]
 url = "{url}"
 bundle_seconds = 1
@@ -224,6 +225,7 @@ class EdgeSettings:
     hold_seconds: int = 60
     heartbeat_seconds: int = 1
     limits: str = ""
+    workers: int = 1
 
 
 @contextmanager
@@ -246,6 +248,7 @@ def running_edge(
             hold_seconds=settings.hold_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
             limits=settings.limits,
+            workers=settings.workers,
         )
     )
     done = subprocess.run(
