@@ -37,9 +37,11 @@ class Wire(asyncio.Protocol):
         self._accepted = accepted
         self._transport: asyncio.Transport | None = None
         self._early = bytearray()
-        self._ready = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        # An Event is 760 bytes, and most connections are idle: there is one while somebody waits.
+        self._arrival: asyncio.Event | None = None
+        self._drained: asyncio.Event | None = None
+        self.congested = False
+        """What was written still waits to leave."""
         self._sink: Sink | None = None
         self._gone: Callable[[], None] | None = None
         self._lost = False
@@ -68,7 +70,8 @@ class Wire(asyncio.Protocol):
             self._sink(data)
         else:
             self._early += data
-            self._ready.set()
+            if self._arrival is not None:
+                self._arrival.set()
 
     def eof_received(self) -> bool:
         """A half-closed peer is gone: nobody is left to answer to."""
@@ -82,11 +85,14 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer reads slowly."""
-        self._writable.clear()
+        self.congested = True
 
     def resume_writing(self) -> None:
         """The peer caught up."""
-        self._writable.set()
+        self.congested = False
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
 
     # for owners
 
@@ -94,11 +100,6 @@ class Wire(asyncio.Protocol):
     def lost(self) -> bool:
         """Whether the connection is over."""
         return self._lost
-
-    @property
-    def congested(self) -> bool:
-        """Whether what was written still waits to leave."""
-        return not self._writable.is_set()
 
     @property
     def read_since(self) -> float | None:
@@ -136,8 +137,11 @@ class Wire(asyncio.Protocol):
         while not self._early:
             if self._lost:
                 raise WireLost from self._cause
-            self._ready.clear()
-            await self._ready.wait()
+            self._arrival = asyncio.Event()
+            try:
+                await self._arrival.wait()
+            finally:
+                self._arrival = None
         data = bytes(self._early[:limit])
         del self._early[:limit]
         return data
@@ -154,7 +158,10 @@ class Wire(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Wait until the peer takes more. Raises WireLost when it is gone."""
-        await self._writable.wait()
+        while self.congested and not self._lost:
+            if self._drained is None:
+                self._drained = asyncio.Event()
+            await self._drained.wait()
         if self._lost:
             raise WireLost
 
@@ -260,7 +267,8 @@ class Wire(asyncio.Protocol):
             return
         self._lost = True
         self._stop_watching()
-        self._ready.set()
-        self._writable.set()
+        if self._arrival is not None:
+            self._arrival.set()
+        self.resume_writing()
         if self._gone is not None:
             self._gone()
