@@ -14,7 +14,8 @@ from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.scram import PLAIN, ScramClient, ScramServer
 from edge_agent.protocols.postgres.startup import Startup
 from edge_agent.protocols.postgres.startup_rules import Authenticated, Plaintext, ScramUser, StartupRules
-from tests.edge_agent.protocols.postgres.script import SYNC, Script, bound
+from tests.edge_agent.protocols.postgres.script import ROW_DESCRIPTION, SYNC, Script, bound, data_row
+from tests.fuzz.lane_twins import CLIENT, SERVER, steps, twins, written
 from tests.fuzz.observer import executed
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import InvalidInput, TwokeysError
@@ -130,6 +131,22 @@ def server(data: bytes) -> None:
         assert b"SELECT 3" not in run.session.take_to_server()
 
 
+def lane(data: bytes) -> None:
+    """With the lane and without it the same bytes go both ways and the same is recorded, after each chunk."""
+    one, other = twins(data[0] if data else 0)
+    for who, chunk, count in steps(data[1:]):
+        for twin in (one, other):
+            if twin.session.over:
+                continue
+            if count:
+                twin.arrive(count)
+            elif who == CLIENT:
+                twin.client(chunk)
+            else:
+                twin.server(chunk)
+        assert one.seen() == other.seen(), (who, chunk, count)
+
+
 def classifier(data: bytes) -> None:
     """Any text has a verdict, and what no grammar reads is no read."""
     verdict = classify_sql(data, ("shop", "public"))
@@ -139,11 +156,21 @@ def classifier(data: bytes) -> None:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    one.__name__: one for one in (codec, framing, startup, scram, session, server, classifier)
+    one.__name__: one for one in (codec, framing, startup, scram, session, server, lane, classifier)
 }
 
 _HELLO = b"\0\3\0\0user\0agent-7\0database\0shop\0\0"
 _UPDATE = b"UPDATE orders SET total = 1"
+_ASKED = (CLIENT, encode.query(b"SELECT 1"))
+_WRITE = (CLIENT, encode.query(_UPDATE))
+_BEGIN = (CLIENT, encode.query(b"BEGIN"))
+_EXECUTED = (CLIENT, encode.execute(b"") + SYNC)
+_PARSED = (CLIENT, encode.parse(b"s", b"SELECT $1") + SYNC)
+_AGAIN = (CLIENT, encode.bind(b"", b"s", (b"7",)) + _EXECUTED[1])
+_UNNAMED = (CLIENT, bound(b"SELECT $1", values=(b"7",)) + SYNC)
+_REBOUND = (CLIENT, encode.bind(b"", b"", (b"7",)) + _EXECUTED[1])
+_ANSWER = ROW_DESCRIPTION + data_row(b"1") + encode.command_complete(b"SELECT 1")
+_READY = encode.ready_for_query(ord("I"))
 SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
     "codec": (b"SELECT 1\0", b"a\0b\0\0\1\0\0\0\1\0\0\0\1x\0\0", b"SERROR\0C42601\0Mno\0\0"),
     "framing": (b"\3" + encode.query(b"SELECT 1") + SYNC, b"\1" + bound(b"SELECT 1") + SYNC),
@@ -156,6 +183,21 @@ SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
         b"\x20" + encode.query(b"PREPARE q AS SELECT 1") + encode.parse(b"q", _UPDATE) + encode.query(b"EXECUTE q"),
     ),
     "server": (encode.PARSE_COMPLETE_MESSAGE + encode.BIND_COMPLETE_MESSAGE + encode.ready_for_query(ord("I")),),
+    "lane": (
+        b"\0" + written(_ASKED, 255, _ASKED, _ASKED, 3, 7, 255, _WRITE, 255, _ASKED, 255),
+        b"\2" + written(_PARSED, 255, _AGAIN, 255, _AGAIN, 9, 255, _UNNAMED, _AGAIN, 255, 255, _UNNAMED, 5, 255),
+        b"\0" + written(_UNNAMED, 255, _REBOUND, 255, _ASKED, 255, _REBOUND, 255),
+        b"\0" + written((CLIENT, _UNNAMED[1][:20]), (CLIENT, _UNNAMED[1][20:]), 255, _UNNAMED, (CLIENT, b"Q"), 255),
+        b"\0" + written(_ASKED, (SERVER, _ANSWER + _READY), _ASKED, (SERVER, _ANSWER[:-9]), (SERVER, _ANSWER[-9:])),
+        b"\0" + written(_ASKED, (SERVER, _ANSWER + encode.ready_for_query(ord("T"))), _ASKED),
+        b"\0"
+        + written(
+            _PARSED, 255, _AGAIN, (SERVER, encode.BIND_COMPLETE_MESSAGE + _ANSWER[len(ROW_DESCRIPTION) :] + _READY)
+        ),
+        b"\0" + written(_ASKED, (CLIENT, encode.TERMINATE_MESSAGE), 255),
+        b"\1" + written(_BEGIN, 255, _ASKED, 255, _PARSED, 255, _AGAIN, 255, _UNNAMED, 255, _EXECUTED, 255),
+        b"\3" + written(_BEGIN, 255, _ASKED, 255, _UNNAMED, 255, _EXECUTED, 255),
+    ),
     "classifier": (b"SELECT a FROM b WHERE c = 'd'", b"WITH x AS (DELETE FROM t RETURNING 1) SELECT * FROM x", b"\xff"),
 }
 """Where mutations begin, by target."""

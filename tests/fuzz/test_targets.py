@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.lane_twins import CLIENT, steps, twins
 from tests.fuzz.targets import SEEDS, TARGETS
 
 SECONDS = 20
@@ -30,6 +31,17 @@ def mutated(draw: st.DrawFn, name: str) -> bytes:
 def test_the_seeds_hold_the_invariant(name: str) -> None:
     for seed in SEEDS[name]:
         TARGETS[name](seed)
+
+
+def test_the_lanes_seeds_go_by_the_lane() -> None:
+    for seed in SEEDS["lane"]:
+        twin, _ = twins(seed[0])
+        for who, chunk, count in steps(seed[1:]):
+            if count:
+                twin.arrive(count)
+            else:
+                (twin.client if who == CLIENT else twin.server)(chunk)
+        assert twin.passed, seed
 
 
 @pytest.mark.parametrize("name", TARGETS)
