@@ -52,6 +52,18 @@ def constant(node: Tree) -> str | None:
     return None
 
 
+def hides_builtins(search_path: str) -> bool:
+    """Whether a search_path puts a schema before pg_catalog: then a user's function or operator can have the name of a
+    built-in one, and every text means something else (attack W6). Left out, pg_catalog is searched first.
+
+    https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-CATALOG
+    """
+    names = [name.strip().strip('"').lower() for name in search_path.split(",")]
+    before = names[: names.index("pg_catalog")] if "pg_catalog" in names else []
+    # pg_temp is searched for relations alone, and before pg_catalog in any case.
+    return any(name not in ("", "pg_temp") for name in before)
+
+
 def is_on(value: str | None) -> bool:
     """Whether a boolean setting's value surely means on."""
     return value is not None and value.strip().lower() in _ON

@@ -10,7 +10,7 @@ from edge_agent.classify.definitions import DEFINITIONS, PRIVILEGED, define, pri
 from edge_agent.classify.findings import Findings
 from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.classify.parser import Tree
-from edge_agent.classify.settings import RESETTABLE, constant, is_harmless_value
+from edge_agent.classify.settings import RESETTABLE, constant, hides_builtins, is_harmless_value
 from edge_agent.classify.transaction import (
     PREPARED,
     Contradiction,
@@ -104,6 +104,12 @@ def _transaction(findings: Findings, node: Tree, at: int) -> Statement:
     return replace(_reserved(action.kind.value, action.name), action=action, in_transaction=action.kind not in PREPARED)
 
 
+_HIDES_BUILTINS: Final = (
+    "pg_catalog may not come after other schemas in a search_path here: built-in names would mean something else. "
+    "Leave it out: then it is searched first."
+)
+
+
 def _set(findings: Findings, node: Tree, at: int) -> Statement:
     kind, name = node.get("kind", ""), node.get("name", "").lower()
     findings.touch(DATABASE, Effect.READ)
@@ -123,6 +129,8 @@ def _set(findings: Findings, node: Tree, at: int) -> Statement:
             return Statement("RESET" if kind == "VAR_RESET" else "SET")
         case "VAR_SET_VALUE":
             value = constant(values[0]) if len(values) == 1 else None
+            if name == "search_path" and hides_builtins(", ".join(constant(each) or "?" for each in values)):
+                return Statement("SET", refusal=_HIDES_BUILTINS)
             if not is_harmless_value(name, value):
                 findings.privileged(f"changes the setting {name}")
         case "VAR_SET_MULTI" if name == "session characteristics":

@@ -67,6 +67,9 @@ PROOFS: Final = {
     "a portal that ran is not run again": Proof("W3", f"{NET}test_attacks_live.py", "wheel and test_w3_executing"),
     "settings of a start-up are listed": Proof("P7", f"{CORE}test_parameters.py", "test_p7"),
     "the session's meaning is compared again": Proof("W6 G6", "tests/edge_agent/test_hold.py", "test_w6_a_session"),
+    "built-in names are not hidden": Proof(
+        "P3 W6", f"{NET}test_session_moves_live.py", "wheel and (test_w6_a_path_that_hides or test_w6_a_session_whose)"
+    ),
     "policy decides again after approval": Proof("W6", f"{NET}test_relay_live.py", "wheel and test_w6_a_policy"),
     "no more rows than were approved": Proof("W6", f"{NET}test_preview_live.py", "wheel and test_w6_a_write"),
     "lengths are refused at the header": Proof("W1 W2", f"{CORE}test_framing.py", "test_w1_a_false_length or test_w2"),

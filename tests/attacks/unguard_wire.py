@@ -16,6 +16,7 @@ from edge_agent.protocols.postgres import (
     door,
     events,
     framing,
+    link,
     messages,
     parameters,
     places,
@@ -167,6 +168,11 @@ def _most_rows() -> None:
     _swap(places, "exceeds", lambda permission, done: False)
 
 
+def _hidden_names() -> None:
+    for where in (link, write_step, statements):
+        _swap(where, "hides_builtins", lambda search_path: False)
+
+
 WIRE_GUARDS: Final[dict[str, Callable[[], None]]] = {
     "lengths are refused at the header": _lengths,
     "bodies are read to their last byte": _bodies,
@@ -186,6 +192,7 @@ WIRE_GUARDS: Final[dict[str, Callable[[], None]]] = {
     "savepoints of the Edge's own": _reserved,
     "settings of a start-up are listed": _listed_settings,
     "the session's meaning is compared again": _same_meaning,
+    "built-in names are not hidden": _hidden_names,
     "policy decides again after approval": _decided_again,
     "no more rows than were approved": _most_rows,
 }

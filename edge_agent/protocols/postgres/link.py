@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from edge_agent.classify.settings import hides_builtins
 from edge_agent.gate import Pass
 from edge_agent.mask.owed import Masks
 from edge_agent.mask.spoken import without_values
@@ -39,6 +40,7 @@ from twokeys.errors import InvalidInput
 
 IDLE, IN_TRANSACTION, FAILED = b"ITE"
 READ_ONLY_DEFAULT = b"default_transaction_read_only"
+HIDDEN_BUILTINS = "The session's search_path hides built-in names: every text would mean something else."
 _OPENS = frozenset((server.ROW_DESCRIPTION, server.COPY_OUT))
 _READ_ONLY = sqlstate.READ_ONLY_TRANSACTION.encode()
 
@@ -424,5 +426,7 @@ class Link:
         if name == b"application_name":
             self.application_name = value
         elif name == b"search_path":
+            if hides_builtins(value.decode("utf-8", "replace")):
+                raise Broken(HIDDEN_BUILTINS, alarm=True)
             self.search_path = value
         return True

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edge_agent.classify.settings import hides_builtins
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.parameters import ALLOWED, is_utf8
@@ -65,6 +66,13 @@ class UpstreamRules:
                 "standard_conforming_strings or client_encoding.",
                 not_done="The target was not configured.",
                 advice="Leave them out: they are fixed.",
+            )
+        path = next((value for name, value in self.settings.items() if name.casefold() == "search_path"), "")
+        if hides_builtins(self.search_path) or hides_builtins(path):
+            raise InvalidInput(
+                "A target's search_path may not put pg_catalog after other schemas: they could hide built-in names.",
+                not_done="The target was not configured.",
+                advice="Leave pg_catalog out: then it is searched first.",
             )
         options(self.settings)
 

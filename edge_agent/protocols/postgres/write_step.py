@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Final
 
+from edge_agent.classify.settings import hides_builtins
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres import server_messages as server
@@ -45,7 +46,7 @@ from edge_agent.protocols.postgres.events import (
 )
 from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.fingerprint import search_path_of
-from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
+from edge_agent.protocols.postgres.link import FAILED, HIDDEN_BUILTINS, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.locks import read_locks
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
@@ -56,6 +57,7 @@ from edge_agent.protocols.postgres.transaction import Write
 from edge_agent.protocols.postgres.type_names import read_types
 from twokeys.decision import Outcome as Decided
 from twokeys.digest import sha256
+from twokeys.effect import Effect as Does
 from twokeys.errors import InvalidInput
 
 _MOVED: Final = b"The session's search_path was moved by what ran in it: names without a schema mean something else."
@@ -101,6 +103,19 @@ def write_step(core: Core, job: Job) -> Step:
         return
     permission, xid = ready
     yield from run(core, job, place, permission, Write(ticket, xid=xid))
+    if job.judgement.verdict.classification.effect is Does.PRIVILEGED:
+        yield from _see_path(core)
+
+
+def _see_path(core: Core) -> Step:
+    """See that built-in names still are: what ran may have moved the search path, which only PostgreSQL 18 reports."""
+    if core.link.failed or core.link.status == FAILED:
+        # Undone with its transaction, or with what is left of it.
+        return
+    row = yield from _ask_read_only(core, core.hidden.fingerprint)
+    if row is None:
+        raise Broken("The session's search_path could not be asked for.")
+    _meaning(core, row[0])
 
 
 def _refusal(core: Core, job: Job) -> tuple[str, str, str, str] | None:
@@ -257,7 +272,10 @@ def _ask_fingerprint_and_locks(core: Core) -> Generator[Want, Order | None, tupl
 
 def _meaning(core: Core, answer: str) -> str | None:
     """The fingerprint; None when names no longer mean what the Command was judged by (attack W6)."""
-    if core.door.confirm(search_path_of(answer)):
+    path = search_path_of(answer)
+    if hides_builtins(path):
+        raise Broken(HIDDEN_BUILTINS, alarm=True)
+    if core.door.confirm(path):
         return sha256(answer.encode())
     core.link.last_error = {"C": b"", "M": _MOVED}
     return None

@@ -167,3 +167,67 @@ def test_w6_a_path_that_the_server_reports_moves_what_reads_mean(tmp_path: Path,
             caller.execute("SELECT id FROM orders")
         assert caller.execute("SELECT count(*) FROM shop.orders").fetchone() is not None
     postgres.admin("REVOKE TEMPORARY ON DATABASE sample FROM PUBLIC; DROP SCHEMA evil CASCADE")
+
+
+HIDING = """
+CREATE OR REPLACE FUNCTION evil.lower(text) RETURNS text LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM pg_catalog.pg_advisory_lock(4711); RETURN 'evil'; END $$;
+CREATE OR REPLACE FUNCTION evil.plus(int, int) RETURNS int LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM pg_catalog.pg_advisory_lock(4711); RETURN 666; END $$;
+CREATE OPERATOR evil.+ (LEFTARG = int, RIGHTARG = int, FUNCTION = evil.plus);
+CREATE OR REPLACE FUNCTION shop.hide() RETURNS text LANGUAGE sql AS
+  $$ SELECT set_config('search_path', 'evil, pg_catalog', false) $$;
+CREATE OR REPLACE VIEW shop.hiding AS SELECT shop.hide() AS m; GRANT SELECT ON shop.hiding TO PUBLIC;
+"""
+TAKEN = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
+
+
+@pytest.fixture
+def hiding(edge: InProcessEdge) -> InProcessEdge:
+    edge.postgres.admin(HIDING)
+    return edge
+
+
+@pytest.mark.parametrize("schemas", ["evil, pg_catalog", '"evil", "pg_catalog"', "shop, evil, PG_CATALOG, public"])
+def test_w6_a_path_that_hides_built_in_names_is_refused_with_advice(hiding: InProcessEdge, schemas: str) -> None:
+    with psycopg.connect(hiding.dsn, autocommit=True) as caller:
+        for local in ("", "LOCAL ", "SESSION "):
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="Leave it out"):
+                caller.execute(f"SET {local}search_path = {schemas}")
+        assert caller.execute("SELECT lower('A'), 1 + 2").fetchone() == ("a", 3)
+        caller.execute("SET search_path = pg_catalog, evil")
+        assert caller.execute("SELECT lower('A'), 1 + 2").fetchone() == ("a", 3)
+    assert len(hiding.control.opened) == 1
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize("prepare", [None, True], ids=["simple", "named"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        "SELECT set_config('search_path', 'evil, pg_catalog', false)",
+        "SELECT shop.hide()",
+        "DO $$ BEGIN PERFORM set_config('search_path', 'evil,pg_catalog', false); END $$",
+    ],
+)
+def test_w6_a_session_whose_built_in_names_are_hidden_is_ended(
+    hiding: InProcessEdge, move: str, prepare: bool | None, in_transaction: bool
+) -> None:
+    caller = psycopg.connect(hiding.dsn, autocommit=not in_transaction)
+    with pytest.raises(psycopg.OperationalError), caller:
+        caller.execute(move, prepare=prepare)
+        for text in ("SELECT lower('A')", "SELECT 1 + 2"):
+            caller.execute(text)
+    assert hiding.postgres.admin(TAKEN).strip() == "0"
+
+
+def test_w6_built_in_names_hidden_by_a_view_are_found_when_they_are_reported_or_asked_for(
+    hiding: InProcessEdge,
+) -> None:
+    with pytest.raises(psycopg.OperationalError), psycopg.connect(hiding.dsn, autocommit=True) as caller:
+        caller.execute("SELECT m FROM shop.hiding")
+        if hiding.postgres.major >= 18:
+            caller.execute("SELECT lower('A')")
+        caller.execute("UPDATE shop.orders SET total = 2 WHERE id = 190")
+    assert value(hiding, 190) == 1
+    assert hiding.postgres.admin(TAKEN).strip() == "0"
