@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 import cedarpy
@@ -63,9 +63,9 @@ COUNTED_KINDS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 RESERVED_PREFIX: Final = "twokeys-"
 """Policy ids that only the built-in nevers carry."""
 
-SCHEMA_TEXT: Final = resources.files("twokeys").joinpath("schema.cedarschema").read_text("utf-8")
-NEVERS_TEXT: Final = resources.files("twokeys").joinpath("nevers.cedar").read_text("utf-8")
-STARTER_TEXT: Final = resources.files("twokeys").joinpath("starter.cedar").read_text("utf-8")
+SCHEMA_TEXT: Final = Path(__file__).with_name("schema.cedarschema").read_text("utf-8")
+NEVERS_TEXT: Final = Path(__file__).with_name("nevers.cedar").read_text("utf-8")
+STARTER_TEXT: Final = Path(__file__).with_name("starter.cedar").read_text("utf-8")
 
 _SCHEMA: Final = cedarpy.Schema.from_str(SCHEMA_TEXT)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edge_agent.config import PostgresSection
@@ -36,6 +35,9 @@ def server_binding(section: PostgresSection) -> bytes | None:
     """Channel binding data of our certificate (tls-server-end-point, RFC 5929 section 4)."""
     if section.tls_cert_file is None:
         return None
+    # A megabyte that an Edge without TLS does not need.
+    from cryptography import x509
+
     certificate = x509.load_pem_x509_certificate(section.tls_cert_file.read_bytes())
     return end_point(certificate.public_bytes(Encoding.DER))
 
