@@ -317,8 +317,9 @@ def _edge_contradictions(config: EdgeConfig) -> Iterator[tuple[KeyPath, str, str
     if limits.max_starting < workers:
         yield ("edge", "workers"), "leaves some nothing to do: it is above `max_starting`", ""
     if limits.max_copy_bytes > limits.max_copied_bytes // workers:
-        shared = ", shared out to `workers`" if workers > 1 else ""
-        yield ("limits", "max_copy_bytes"), f"can never apply: it is above `max_copied_bytes`{shared}", ""
+        shared = ", of which each of `workers` has its share" if workers > 1 else ""
+        advice = "Raise `max_copied_bytes`, or lower this."
+        yield ("limits", "max_copy_bytes"), f"can never apply: it is above `max_copied_bytes`{shared}", advice
     if limits.max_open_per_caller > limits.max_open_requests:
         yield ("limits", "max_open_per_caller"), "can never apply: it is above `max_open_requests`", ""
 
