@@ -92,8 +92,7 @@ class Edge:
             try:
                 await self._first_bundle()
                 tasks.append(group.create_task(self.keeper.run(self.client, self.config.control.bundle_seconds)))
-                await self.serving.open(group, say)
-                self.opened.set()
+                await self._open(group, stop, say)
                 await stop.wait()
             finally:
                 await self.serving.close("the edge is being stopped")
@@ -101,6 +100,19 @@ class Edge:
                     await asyncio.wait_for(self.liaison.told(), FAREWELL_SECONDS)
                 for task in tasks:
                     task.cancel()
+
+    async def _open(self, group: asyncio.TaskGroup, stop: asyncio.Event, say: Callable[[str], None]) -> None:
+        """Begin to serve, unless told to stop before. Raises what `Serving.open` does."""
+        opening, stopping = asyncio.ensure_future(self.serving.open(group, say)), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not opening.done():
+                opening.cancel()
+        if not opening.cancelled() and opening.done():
+            opening.result()
+            self.opened.set()
 
     async def _first_bundle(self) -> None:
         """Pull once before anybody connects; without a control plane the saved Bundle serves reads."""

@@ -34,6 +34,9 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 END_SECONDS: Final = 20.0
 """How long workers may take to end in order; then they are killed."""
 
+STUCK_SECONDS: Final = 10.0
+"""After this long without taking a connection a worker is stuck, and killed."""
+
 LAST_SECONDS: Final = 2.0
 """How long a worker may live on after its link has ended."""
 
@@ -48,6 +51,7 @@ class Worker:
         link: Messages.
         door: Where connections go through.
         connections: Those it has, by number; each with our copy of the socket until it has taken its own.
+        untaken: When each of those that it has not taken was passed on (loop's seconds), oldest first.
     """
 
     number: int
@@ -56,6 +60,7 @@ class Worker:
     door: socket.socket
     ready: bool = False
     connections: dict[int, socket.socket | None] = field(default_factory=dict)
+    untaken: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +160,34 @@ class Supervisor:
         limits = self._parts.config.limits
         with contextlib.ExitStack() as closing:
             closing.enter_context(connection)
-            able = [worker for worker in self._workers.values() if worker.ready]
+            able = [worker for worker in self._workers.values() if worker.ready and not self._is_stuck(worker)]
             count = sum(len(worker.connections) for worker in self._workers.values())
             if count >= limits.max_connections:
                 return self._refuse(target, connection, "too_many_connections")
             if not able:
                 return self._refuse(target, connection, "no_worker")
-            worker = min(able, key=lambda one: (len(one.connections), one.number))
+            # One that has yet to take what it was passed may be stuck: another comes first.
+            worker = min(able, key=lambda one: (bool(one.untaken), len(one.connections), one.number))
             number = next(self._numbers) % 2**32
             if not pass_on(worker.door, connection, number, target):
                 return self._refuse(target, connection, "no_worker")
             # Kept until the worker says that it has its own: not every system keeps what is under way.
             worker.connections[number] = connection
+            worker.untaken[number] = asyncio.get_running_loop().time()
             closing.pop_all()
         return None
+
+    def _is_stuck(self, worker: Worker) -> bool:
+        """Whether it took no connection for too long: nobody is handed to it, and another takes its place."""
+        if not worker.untaken:
+            return False
+        if asyncio.get_running_loop().time() - next(iter(worker.untaken.values())) < STUCK_SECONDS:
+            return False
+        worker.ready = False
+        self._parts.log("worker_stuck", worker=worker.number)
+        with contextlib.suppress(ProcessLookupError):
+            worker.process.kill()
+        return True
 
     def _refuse(self, target: int, connection: socket.socket, code: str) -> None:
         if code == "too_many_connections":
@@ -254,6 +273,7 @@ class Supervisor:
             case say.Taken() if (copy := worker.connections.get(message.connection)) is not None:
                 copy.close()
                 worker.connections[message.connection] = None
+                worker.untaken.pop(message.connection, None)
             case say.Over():
                 copy = worker.connections.pop(message.connection, None)
                 if copy is not None:

@@ -234,6 +234,22 @@ def test_a10_a_worker_killed_while_a_write_runs_finds_out_that_it_was_undone(pai
     assert total(pair.postgres, 51) == before
 
 
+def test_a10_a_worker_that_takes_no_connection_is_replaced(pair: Deployment) -> None:
+    wait_for_room(pair)
+    pid = workers(pair)[1]
+    os.kill(pid, signal.SIGSTOP)
+    with socket.create_connection(("127.0.0.1", pair.edge_port)), connect(pair) as other:
+        assert worker_of(pair, other) == 2
+        end = time.monotonic() + 30
+        while workers(pair).get(1) == pid:
+            assert time.monotonic() < end
+            select.select([], [], [], 1)
+            with connect(pair) as another:
+                assert worker_of(pair, another) == 2
+    for connection in one_in_each(pair):
+        connection.close()
+
+
 def test_a10_workers_end_with_their_supervisor_and_a_new_one_takes_over(pair: Deployment) -> None:
     before = total(pair.postgres, 52)
     caller = WaitingCaller(pair.dsn, UPDATE.format(order=52))
