@@ -6,7 +6,9 @@ import importlib
 import sys
 from typing import Final
 
-ALL: Final = ("throughput", "decision", "expiry", "holds", "idle", "idle_connections", "startup", "requests", "cost")
+ALL: Final = (
+    "throughput", "rows", "decision", "expiry", "holds", "idle", "idle_connections", "startup", "requests", "cost",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

@@ -1,11 +1,14 @@
 """A relay that only copies bytes: the price of one hop, and the yardstick for the Edge.
 
-Usage: python bench/plain_relay.py LISTEN_PORT UPSTREAM_PORT
+Usage: python bench/plain_relay.py LISTEN_PORT UPSTREAM_PORT [CERT_FILE KEY_FILE]
+
+With the files callers come by TLS from the first byte on (sslnegotiation=direct), and what goes to the server is plain.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from typing import cast
 
@@ -62,11 +65,21 @@ class Client(Leg):
             upstream.transport.write(data)
 
 
-async def serve(listen_port: int, upstream_port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Client(upstream_port), "127.0.0.1", listen_port)
+async def serve(listen_port: int, upstream_port: int, *files: str) -> None:
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Client(upstream_port), "127.0.0.1", listen_port, ssl=tls(*files) if files else None
+    )
     print("listening", flush=True)
     await server.serve_forever()
 
 
+def tls(cert_file: str, key_file: str) -> ssl.SSLContext:
+    """What direct TLS of PostgreSQL wants: https://www.postgresql.org/docs/current/protocol-flow.html."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert_file, key_file)
+    context.set_alpn_protocols(["postgresql"])
+    return context
+
+
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

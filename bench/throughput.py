@@ -161,11 +161,12 @@ def pgbench(postgres: RealPostgres, way: Way, mode: str, clients: int, pid: int 
 
 
 @contextmanager
-def relayed(postgres: RealPostgres) -> Iterator[tuple[int, int]]:
-    """The plain relay: its free port, and its process id."""
+def relayed(postgres: RealPostgres, *files: Path) -> Iterator[tuple[int, int]]:
+    """The plain relay: its free port, and its process id. With a certificate's and a key's file it ends TLS."""
     port = free_port()
+    relay = str(Path(__file__).with_name("plain_relay.py"))
     child = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("plain_relay.py")), str(port), str(postgres.port)],
+        [sys.executable, relay, str(port), str(postgres.port), *map(str, files)],
         stdout=subprocess.PIPE,
     )
     try:
