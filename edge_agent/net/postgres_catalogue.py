@@ -5,6 +5,7 @@ question of ours that did not end. Callers who connect together wait for one loo
 
 Rules:
   1. What can't be learnt is not known: then calls of users' functions are held, and the second witness does the rest.
+     What was known against a name before stays known (`Doubtful`).
   2. A look that began before something moved does not count.
 """
 
@@ -15,6 +16,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from edge_agent.catalogue.doubtful import Doubtful
 from edge_agent.catalogue.limits import DEFAULT_LIMITS, CatalogueLimits
 from edge_agent.catalogue.question import STAMP_SQL, Overfull, load_sql, read_snapshot
 from edge_agent.catalogue.rules import Catalogue
@@ -69,8 +71,8 @@ class CatalogueKeeper:
         self._asked = 0
         self._eager = 0
         self._stamp = ""
-        self.known: Catalogue | None = None
-        """What is known now; None: nothing."""
+        self.known: Catalogue | Doubtful | None = None
+        """What is known now; None: nothing, and never was."""
 
     def classify(self, text: bytes, search_path: tuple[str, ...]) -> SqlVerdict:
         """Judge a text by what is known now; see `SqlClassifier`."""
@@ -85,12 +87,13 @@ class CatalogueKeeper:
         await asyncio.wait({self._look}, timeout=self._door.section.connect_seconds)
 
     def stale(self) -> None:
-        """Something was run that may have moved the catalogue: nothing is known until it was looked at again."""
+        """Something was run that may have moved the catalogue: until it was looked at again nothing more is known of it
+        than what spoke against a name."""
         if not self._seconds:
             return
         self._asked += 1
         self._eager = EAGER_LOOKS
-        self._enter(None)
+        self._enter(self._doubted())
         if self._look is None or self._look.done():
             self._look = asyncio.get_running_loop().create_task(self._look_until_still())
 
@@ -104,7 +107,12 @@ class CatalogueKeeper:
             await asyncio.wait({self._look})
         self._hang_up()
 
-    def _enter(self, known: Catalogue | None) -> None:
+    def _doubted(self) -> Doubtful | None:
+        """What is left of what is known when it may have moved, or could not be looked at."""
+        known = self.known
+        return Doubtful(known, next(_REVISIONS)) if isinstance(known, Catalogue) else known
+
+    def _enter(self, known: Catalogue | Doubtful | None) -> None:
         if known is not self.known:
             self.known = known
             self._moved()
@@ -112,12 +120,13 @@ class CatalogueKeeper:
     async def _look_until_still(self) -> None:
         while True:
             asked = self._asked
+            known: Catalogue | Doubtful | None
             try:
                 async with asyncio.timeout(self._door.section.connect_seconds):
                     known = await self._learn()
             except (OSError, TimeoutError, WireLost, TwokeysError, Overfull):
                 self._hang_up()
-                known = None
+                known = self._doubted()
             if asked == self._asked:
                 break
         self._enter(known)
@@ -140,7 +149,7 @@ class CatalogueKeeper:
     async def _learn(self) -> Catalogue | None:
         stamp = await self._answer(STAMP_SQL)
         before = self.known
-        if before is not None and stamp == [before.snapshot.stamp.encode()]:
+        if isinstance(before, Catalogue) and stamp == [before.snapshot.stamp.encode()]:
             return before
         rows = await self._answer(load_sql(self._limits))
         # Megabytes of JSON: not on the loop, where others wait.

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge_agent.catalogue.doubtful import Doubtful
 from edge_agent.catalogue.limits import DEFAULT_LIMITS, CatalogueLimits
 from edge_agent.catalogue.question import Overfull, read_snapshot
 from edge_agent.catalogue.rules import Catalogue
@@ -141,3 +142,19 @@ def test_limits_are_positive() -> None:
     with pytest.raises(InvalidInput):
         replace(DEFAULT_LIMITS, depth=0)
     assert CatalogueLimits(bodies=1).bodies == 1
+
+
+def test_p3_while_it_may_have_moved_what_spoke_against_a_name_still_does_and_nothing_speaks_for_one() -> None:
+    shadow = function(oid=20_001, name="lower", volatility="v")
+    before = Catalogue(Snapshot("v1", (PLAIN, shadow, function(oid=20_002, name="upper"))))
+    doubtful = Doubtful(before, 2)
+
+    def reads(text: str, known: Catalogue | Doubtful | None) -> bool:
+        return classify_sql(text.encode(), ("app",), known=known).is_read
+
+    texts = ("SELECT app.f()", "SELECT lower('X')", "SELECT upper('X')", "SELECT length('X')", "SELECT app.g()")
+    assert [reads(text, before) for text in texts] == [True, False, True, True, False]
+    assert [reads(text, doubtful) for text in texts] == [False, False, True, True, False]
+    # With nothing known at all, users' overloads of built-in names would pass.
+    assert [reads(text, None) for text in texts] == [False, True, True, True, False]
+    assert doubtful.revision != before.revision

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
 
+from edge_agent.net.postgres_catalogue import CatalogueKeeper
+from edge_agent.net.wire import WireLost
 from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
 from tests.support.postgres import RealPostgres
 
@@ -120,3 +123,28 @@ def test_a_definition_is_seen_once_its_transaction_commits(edge: InProcessEdge) 
         else:
             pytest.fail("the definition was never seen")
     edge.postgres.admin("DROP FUNCTION shop.later")
+
+
+def test_p3_while_nobody_can_look_again_a_view_that_may_write_is_still_held(
+    edge: InProcessEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(keeper: CatalogueKeeper) -> NoReturn:
+        raise WireLost
+
+    def opened_by(text: str) -> int:
+        before = len(edge.control.opened)
+        caller.execute(text.encode())
+        return len(edge.control.opened) - before
+
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        assert opened_by("SELECT shop.total()") == 0
+        edge.control.verdict = "approved"
+        try:
+            monkeypatch.setattr(CatalogueKeeper, "_learn", fail)
+            assert opened_by("DO $$ BEGIN NULL; END $$") == 1
+            for _ in range(2):
+                assert [opened_by(f"SELECT * FROM shop.{view}") for view in ("sly", "calm")] == [1, 0]
+                assert opened_by("SELECT shop.total()") == 1
+        finally:
+            edge.control.verdict = "denied"
+            edge.postgres.admin("TRUNCATE shop.said")
