@@ -1,4 +1,4 @@
-"""The source text that a statement would run: of a DO block, a prepared statement, or a procedure."""
+"""The source text that a statement would run: of a DO block or a procedure."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ def do_body(node: Tree) -> str:
         if option["DefElem"]["defname"] == "as":
             return str(option["DefElem"]["arg"]["String"].get("sval", ""))
     return ""
-
-
-def prepared_sql(node: Tree) -> bytes:
-    """One row, one text: what was prepared under an EXECUTE's name; none where there is nothing."""
-    name = literal(node["name"])
-    return (
-        "SELECT p.statement FROM pg_catalog.pg_prepared_statements p "  # noqa: S608
-        f"WHERE p.name OPERATOR(pg_catalog.=) {name}::pg_catalog.text"
-    ).encode()
 
 
 def procedures_sql(node: Tree) -> bytes:

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
-from edge_agent.preview.bodies import do_body, joined, prepared_sql, procedures_sql
+from edge_agent.preview.bodies import do_body, joined, procedures_sql
 from edge_agent.preview.clauses import NotRewritten
 from edge_agent.preview.limits import DEFAULT_LIMITS, PreviewLimits
 from edge_agent.preview.locks import locks_of, relation_name
 from edge_agent.preview.masking import MaskRows
 from edge_agent.preview.merge import events_of
+from edge_agent.preview.prepared import executed, prepared_sql, read_prepared
 from edge_agent.preview.question import Answered, Asking, Question
 from edge_agent.preview.rewrite import Rewriting, sample_columns
 from edge_agent.preview.sample import Sampled
@@ -52,7 +53,9 @@ class Computing:
         statement = read_statement(command.text, self._limits)
         if statement.kind in _EVENTS:
             return await self._rows(statement, action)
-        if statement.kind in ("DoStmt", "CallStmt", "ExecuteStmt"):
+        if statement.kind == "ExecuteStmt":
+            return await self._prepared(statement, action)
+        if statement.kind in ("DoStmt", "CallStmt"):
             return await self._body(statement, action)
         if statement.kind == "CopyStmt":
             return self._copy(statement, action, command)
@@ -72,9 +75,13 @@ class Computing:
         rewriting = rewriting.widened(len(found.columns))
         why: list[str] = []
         plan = await self._plan(rewriting, why)
-        rows = await self._count(rewriting, unsteady(statement.node), found.row_security, why)
+        # What INSERT adds is not found in the table: its policies refuse a row with an error, and hide none.
+        hidden = rewriting.before and found.unread
+        rows = await self._count(rewriting, unsteady(statement.node), found.role if hidden else "", why)
         columns, sample = await self._sample(rewriting, found, why)
         counted = [_AS_OF_NOW] if rows is not None else []
+        if rows is not None and found.row_security:
+            counted.append(f"Counted as {found.role}, who will run it, under the table's row-level security."[:1024])
         return msgspec.structs.replace(
             preview, rows=rows, plan=plan, columns=columns, sample=sample,
             effects=side_effects(found, events, assigned), why=list(dict.fromkeys(why)),
@@ -102,14 +109,20 @@ class Computing:
             return None
         return _plan("\n".join(row[0] or "" for row in answer.rows if row))
 
-    async def _count(self, rewriting: Rewriting, changing: str, hidden_rows: bool, why: list[str]) -> int | None:
+    async def _count(self, rewriting: Rewriting, changing: str, hidden_from: str, why: list[str]) -> int | None:
         if rewriting.known_rows is not None:
             return rewriting.known_rows
-        if hidden_rows:
-            why.append("How many rows is not counted: with row-level security others may be changed than can be read.")
+        if hidden_from:
+            why.append(
+                "How many rows is not counted: the table's row-level security has policies of single commands, so "
+                f"{hidden_from} may change other rows than it can read."[:1024]
+            )
             return None
         if changing:
-            why.append(f"The number of rows is another each time: it depends on {changing}."[:1024])
+            why.append(
+                f"The number of rows is another each time: it depends on {changing}, which is volatile. "
+                "Nothing bounds the rows of this write but your decision."[:1024]
+            )
             return None
         answer = await self._callers(rewriting.count_sql())
         if answer.reason:
@@ -148,13 +161,28 @@ class Computing:
         preview = Preview(action=action, why=["What code does is not known before it runs: this is its source."])
         if statement.kind == "DoStmt":
             return _with_body(preview, do_body(statement.node))
-        called = statement.kind == "CallStmt"
-        answer = await self._own((procedures_sql if called else prepared_sql)(statement.node))
+        answer = await self._own(procedures_sql(statement.node))
         texts = [row[0] for row in answer.rows if row and row[0]]
         if answer.reason or not texts:
-            what = "procedure" if called else "prepared statement"
-            return msgspec.structs.replace(preview, why=[f"The source of the {what} is not known."])
+            return msgspec.structs.replace(preview, why=["The source of the procedure is not known."])
         return _with_body(preview, joined([text for text in texts if text]))
+
+    async def _prepared(self, statement: Statement, action: str) -> Preview:
+        """EXECUTE: as what was prepared under its name, with its values in place of the parameters."""
+        answer = await self._own(prepared_sql(statement.node))
+        row = answer.rows[0] if answer.rows else ()
+        if answer.reason or len(row) != 2 or not row[0]:
+            return Preview(action=action, why=["No statement is prepared under this name, or it can't be looked up."])
+        preview = Preview(action=action)
+        try:
+            inner = executed(statement, read_prepared(row[0], self._limits), row[1] or "[]", self._limits)
+            if inner.kind in _EVENTS:
+                preview = await self._rows(inner, action)
+            else:
+                preview = Preview(action=action, why=["What was prepared is no INSERT, UPDATE, DELETE or MERGE."])
+        except NotRewritten as reason:
+            preview = Preview(action=action, why=[_why(reason)])
+        return _with_body(preview, row[0])
 
     def _copy(self, statement: Statement, action: str, command: PostgresCommand) -> Preview:
         """COPY FROM STDIN, whose data were staged; other kinds have nothing to be told."""

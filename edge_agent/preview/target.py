@@ -74,7 +74,12 @@ class Target:
     """Name and event of each rewrite rule but a view's own."""
     cascades: tuple[Cascade, ...]
     row_security: bool
+    """It has policies for rows, whoever asks."""
     partitions: int
+    role: str
+    """As whom the session asks, and as whom the statement will run."""
+    unread: bool
+    """Row-level security holds for this role, and policies of single commands: it may change rows it can't read."""
 
 
 def literal(text: str) -> str:
@@ -98,7 +103,9 @@ JOIN keys b ON k.confrelid OPERATOR(pg_catalog.=) b.conrelid \
 WHERE k.contype OPERATOR(pg_catalog.=) 'f' AND k.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid \
 AND b.confdeltype OPERATOR(pg_catalog.=) 'c' AND b.level OPERATOR(pg_catalog.<) 5) \
 SELECT pg_catalog.jsonb_build_object(\
-'schema', n.nspname, 'name', t.relname, 'kind', t.relkind, 'row_security', t.relrowsecurity, \
+'schema', n.nspname, 'name', t.relname, 'kind', t.relkind, 'row_security', t.relrowsecurity, 'role', current_user, \
+'unread', pg_catalog.row_security_active(t.oid) AND EXISTS (SELECT FROM pg_catalog.pg_policy o \
+WHERE o.polrelid OPERATOR(pg_catalog.=) t.oid AND o.polcmd::pg_catalog.text OPERATOR(pg_catalog.<>) '*'), \
 'partitions', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_inherits i \
 WHERE i.inhparent OPERATOR(pg_catalog.=) t.oid), \
 'columns', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(a.attname, \
@@ -157,6 +164,8 @@ def read_target(answer: str) -> Target | None:
             ),
             bool(found["row_security"]),
             int(found["partitions"]),
+            str(found["role"]),
+            bool(found["unread"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

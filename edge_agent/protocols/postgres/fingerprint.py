@@ -1,8 +1,8 @@
 """The session's fingerprint: all that changes what a text means, asked of the server in one query.
 
-An Approval covers it (attack class W6): role, settings that change meaning, and the session's own temporary
-relations and types, which are found before all others. Everything is named in pg_catalog, so that no search_path can
-put another function or operator in its place.
+An Approval covers it (attack class W6): role, settings that change meaning, the session's own temporary relations and
+types, which are found before all others, and the texts that EXECUTE's names stand for. Everything is named in
+pg_catalog, so that no search_path can put another function or operator in its place.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ _OWN: Final = """(SELECT pg_catalog.jsonb_agg(pg_catalog.concat({kind}, ':', {na
 ORDER BY pg_catalog.concat({kind}, ':', {name}) COLLATE pg_catalog."C") FROM pg_catalog.{table} \
 WHERE {schema} OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"""
 
+_PREPARED: Final = """(SELECT pg_catalog.jsonb_object_agg(name, \
+pg_catalog.sha256(pg_catalog.convert_to(statement, 'UTF8'))::pg_catalog.text) \
+FROM pg_catalog.pg_prepared_statements WHERE from_sql)"""
+"""What EXECUTE means: the texts prepared by SQL, digested. What Parse made, a Command carries itself."""
+
 
 def _expression() -> str:
     settings = ", ".join(f"'{name}', pg_catalog.current_setting('{name}', true)" for name in SETTINGS)
@@ -55,7 +60,7 @@ def _expression() -> str:
         "pg_catalog.jsonb_build_object("
         "'session_user', session_user, 'current_user', current_user, "
         f"'settings', pg_catalog.jsonb_build_object({settings}), "
-        f"'relations', {relations}, 'types', {types})::pg_catalog.text"
+        f"'relations', {relations}, 'types', {types}, 'prepared', {_PREPARED})::pg_catalog.text"
     )
 
 

@@ -151,12 +151,46 @@ def test_types_of_users_own_are_shown_as_they_are(edge: InProcessEdge) -> None:
     [
         ("DO $$ BEGIN DELETE FROM shop.parts; END $$", "", "BEGIN DELETE FROM shop.parts; END"),
         ("CALL tidy(1)", "", "DELETE FROM shop.parts WHERE id = a"),
-        ("EXECUTE gone(1)", "PREPARE gone(int) AS DELETE FROM shop.parts WHERE id = $1", "DELETE FROM shop.parts"),
     ],
 )
 def test_code_is_shown_as_its_source(edge: InProcessEdge, sql: str, before: str, body: str) -> None:
     preview = previewed(edge, sql, before=before)
     assert body in preview.body and preview.rows is None and preview.why
+
+
+@pytest.mark.parametrize(
+    ("prepare", "execute", "rows"),
+    [
+        ("DELETE FROM shop.parts WHERE id = $1 OR id = $2 + $1", "(3, 1)", 2),
+        ("UPDATE shop.boxes SET name = $2 WHERE id < $1", "(4, 'a$1')", 3),
+        ("INSERT INTO shop.parts SELECT id + $1, $2 FROM shop.boxes WHERE id > 47", "(100, 7)", 3),
+        ("DELETE FROM shop.moods", "", 1),
+        ("UPDATE shop.boxes SET secret = '' FROM shop.parts p WHERE p.id = boxes.id AND p.id > $1", "(49 - 1)", 2),
+    ],
+)
+def test_execute_is_counted_as_what_was_prepared_with_its_values(
+    edge: InProcessEdge, prepare: str, execute: str, rows: int
+) -> None:
+    preview = previewed(edge, f"EXECUTE todo{execute}", before=f"PREPARE todo AS {prepare}")
+    assert preview.rows == rows and len(preview.sample) == rows and preview.why == []
+    assert prepare in preview.body
+
+
+def test_execute_of_what_cannot_be_counted_shows_the_text_and_says_why(edge: InProcessEdge) -> None:
+    preview = previewed(edge, "EXECUTE todo(1, 2)", before="PREPARE todo(int) AS DELETE FROM shop.parts WHERE id = $1")
+    assert "DELETE" in preview.body and "2 values" in preview.why[0] and preview.rows is None
+    preview = previewed(edge, "EXECUTE none")
+    assert preview.why == ["No statement is prepared under this name, or it can't be looked up."]
+
+
+def test_p2_an_execute_that_changes_more_rows_than_were_approved_is_rolled_back(edge: InProcessEdge) -> None:
+    edge.control.verdict = "approved"
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        caller.execute("PREPARE todo(int) AS UPDATE shop.boxes SET price = 0 WHERE id > $1")
+        grow(edge)
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="6 rows would have been changed, and 5 rows"):
+            caller.execute("EXECUTE todo(45)")
+    assert zeroes(edge) == "0"
 
 
 def test_ddl_shows_its_locks(edge: InProcessEdge) -> None:
@@ -288,9 +322,23 @@ def test_fewer_rows_than_were_approved_are_fine(edge: InProcessEdge) -> None:
 
 def test_rows_that_only_a_policy_hides_are_not_counted(edge: InProcessEdge) -> None:
     edge.postgres.admin("ALTER TABLE shop.boxes ENABLE ROW LEVEL SECURITY")
+    edge.postgres.admin("CREATE POLICY gone ON shop.boxes FOR DELETE USING (true)")
     preview = previewed(edge, "DELETE FROM boxes")
     assert preview.rows is None
     assert any("row-level security" in reason for reason in preview.why)
+    assert previewed(edge, "INSERT INTO boxes (id) SELECT 300").rows == 1
+
+
+def test_rows_under_policies_of_all_commands_are_counted_as_the_role_that_runs_it(edge: InProcessEdge) -> None:
+    edge.postgres.admin(
+        "ALTER TABLE shop.boxes ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON shop.boxes USING (id <= 7)"
+    )
+    preview = previewed(edge, "DELETE FROM boxes")
+    assert (preview.rows, preview.why) == (7, [])
+    assert any(f"Counted as {edge.postgres.user}," in note for note in preview.notes)
+    edge.control.verdict = "approved"
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        assert caller.execute("DELETE FROM boxes").rowcount == 7
 
 
 def test_copied_rows_are_counted_with_their_columns(edge: InProcessEdge) -> None:

@@ -34,6 +34,7 @@ def test_it_is_the_same_at_hold_and_before_the_forward(any_postgres: RealPostgre
     "SET search_path = public, shop", "CREATE TEMP TABLE orders (id int)", "CREATE TYPE pg_temp.t AS ENUM ('a')",
     "SET ROLE pg_monitor", "SET session_replication_role = replica", "SET row_security = off",
     "SET SESSION AUTHORIZATION twokeys_edge", "SET lc_numeric = 'POSIX'", "SET DateStyle = 'SQL, DMY'",
+    "PREPARE todo AS DELETE FROM shop.orders",
 ])  # fmt: skip
 def test_w6_whatever_changes_meaning_changes_it(any_postgres: RealPostgres, change: str) -> None:
     with psycopg.connect(any_postgres.admin_dsn, autocommit=True) as server:
