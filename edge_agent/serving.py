@@ -67,6 +67,7 @@ class Seat:
     def leave(self) -> None:
         """The last word was said: the supervisor sees the link's end."""
         self.link.close()
+        self.door.close()
 
 
 class Seated:
