@@ -7,7 +7,7 @@ here; any other form is refused where masks are owed. https://www.postgresql.org
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,8 @@ _COMMENTS: Final = frozenset({275, 276})
 
 _ESCAPES: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\"}
 _LETTERS: Final = {value: b"\\" + letter for letter, value in _ESCAPES.items()}
+_ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
+_SPECIAL: Final = re.compile(rb"[\b\f\n\r\t\v\\]")
 _CSV_FIELD: Final = re.compile(rb'(?:"((?:[^"]|"")*)"|([^",\n\r]*))(,|\n)')
 
 Field = Callable[[int, bytes], bytes | None]
@@ -98,25 +100,35 @@ def _of_query(text: bytes) -> bytes | None:
     return None
 
 
-def mask_text(row: bytes, width: int, field: Field) -> bytes:
-    """Rewrite one row of the text format. Raises UnreadableCopy."""
+def mask_text(row: bytes, width: int, field: Field, columns: Collection[int]) -> bytes:
+    """Rewrite one row of the text format. Raises UnreadableCopy.
+
+    Args:
+        row: With its line feed.
+        width: How many columns it must have.
+        field: What is shown instead of a value.
+        columns: Those that `field` is asked about, from 0; all others are shown as they are.
+    """
     fields = row[:-1].split(b"\t") if width else []
     if not row.endswith(b"\n") or len(fields) != width:
         raise UnreadableCopy
-    shown = [value if value == b"\\N" else _text_field(at, value, field) for at, value in enumerate(fields)]
-    return b"\t".join(shown) + b"\n"
+    for at in columns:
+        value = fields[at]
+        if value != b"\\N":
+            fields[at] = _text_field(at, value, field)
+    return b"\t".join(fields) + b"\n"
 
 
 def _text_field(at: int, value: bytes, field: Field) -> bytes:
-    plain = re.sub(rb"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), value, flags=re.DOTALL)
+    plain = value if b"\\" not in value else _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), value)
     shown = field(at, plain)
     if shown is None:
         return b"\\N"
-    return value if shown == plain else re.sub(rb"[\b\f\n\r\t\v\\]", lambda found: _LETTERS[found[0]], shown)
+    return value if shown == plain else _SPECIAL.sub(lambda found: _LETTERS[found[0]], shown)
 
 
-def mask_csv(row: bytes, width: int, field: Field) -> bytes:
-    """Rewrite one row of CSV. Raises UnreadableCopy."""
+def mask_csv(row: bytes, width: int, field: Field, columns: Collection[int]) -> bytes:
+    """Rewrite one row of CSV; see `mask_text`. Raises UnreadableCopy."""
     out: list[bytes] = []
     at = 0
     while at < len(row):
@@ -124,9 +136,9 @@ def mask_csv(row: bytes, width: int, field: Field) -> bytes:
         if found is None or (found[3] == b"\n") != (found.end() == len(row)):
             raise UnreadableCopy
         quoted, bare, stop = found.groups()
-        if quoted is None and not bare:
-            # NULL: an empty text is quoted.
-            out.append(stop)
+        if len(out) not in columns or (quoted is None and not bare):
+            # What is empty is NULL: an empty text is quoted.
+            out.append(found[0])
         else:
             plain = bare if quoted is None else quoted.replace(b'""', b'"')
             shown = field(len(out), plain)

@@ -67,6 +67,11 @@ class Plan:
         """Whether there is nothing to rewrite."""
         return not any(self.ways)
 
+    @property
+    def changed(self) -> tuple[int, ...]:
+        """The columns whose values may be shown otherwise, from 0."""
+        return tuple(at for at, way in enumerate(self.ways) if way != SHOW)
+
     def mask(self, data: bytes) -> bytes:
         """Rewrite whole DataRow messages. Raises UnreadableRow."""
         return data if self.shows_all else mask_rows(data, self.ways, self._value)

@@ -64,6 +64,7 @@ class CopyResult:
             raise Unmaskable("The server sent a COPY without a description.")
         out: list[bytes] = []
         mask, width = mask_csv if self._copy.csv else mask_text, len(self._plan.ways)
+        field, columns = self._plan.field, self._plan.changed
         at = 0
         while at < len(data):
             end = at + 1 + int.from_bytes(data[at + 1 : at + HEADER_BYTES], "big")
@@ -73,7 +74,7 @@ class CopyResult:
                 out.append(data[at:end])
             else:
                 try:
-                    out.append(encode.copy_data(mask(row, width, self._plan.field)))
+                    out.append(encode.copy_data(mask(row, width, field, columns)))
                 except UnreadableCopy as error:
                     raise Unmaskable("The server sent a row that is not as COPY writes rows.") from error
             at = end
