@@ -204,22 +204,22 @@ class Listener:
         task = asyncio.get_running_loop().create_task(self._serve(connection, place))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: place.leave())
         task.add_done_callback(lambda _: over())
 
     async def _serve(self, connection: socket.socket, place: Place) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._parts.limits.start_seconds
+        until = time.monotonic() + self._parts.limits.start_seconds
         try:
             wire = await wire_of(connection, self._parts.door.direct_tls, self._parts.limits.start_seconds)
+            try:
+                await self._start(wire, place, max(0.1, until - time.monotonic()))
+            except BaseException:
+                # A defect or the end of the process: nobody is left to answer on this connection.
+                wire.abort()
+                raise
         except WireLost:
             return
-        try:
-            await self._start(wire, place, max(0.1, until - loop.time()))
-        except BaseException:
-            # A defect or the end of the process: nobody is left to answer on this connection.
-            wire.abort()
-            raise
+        finally:
+            place.leave()
 
     async def _start(self, wire: Wire, place: Place, seconds: float) -> None:
         greeted = await self._greet(wire, seconds)

@@ -78,7 +78,7 @@ class Relay:
         self._masks, self._tables_moved = masks, tables_moved
         self._movers: set[int] = set()
         self._learning: asyncio.TimerHandle | None = None
-        self._unfinished = Unfinished(session, around.message_seconds, lambda: self._client.read_since, self._late)
+        self._unfinished: Unfinished | None = None
         self.reason = ""
         """Why the session ended."""
 
@@ -97,7 +97,8 @@ class Relay:
         server.push_to(self._from_server, self._server_gone)
         client.push_to(self._from_client, self._client_gone)
         await self._over.wait()
-        self._unfinished.stop()
+        if self._unfinished is not None:
+            self._unfinished.stop()
         if self._learning is not None:
             self._learning.cancel()
         for wire in (client, server):
@@ -219,7 +220,15 @@ class Relay:
             self._over.set()
         else:
             self._press_back()
-            self._unfinished.look()
+            if session.owed:
+                self._time_message()
+
+    def _time_message(self) -> None:
+        if self._unfinished is None:
+            # Most sessions never need one.
+            seconds, client = self._around.message_seconds, self._client
+            self._unfinished = Unfinished(self._session, seconds, lambda: client.read_since, self._late)
+        self._unfinished.look()
 
     def _late(self) -> None:
         self.end(f"a message was begun and not finished within {self._around.message_seconds:g} s")
