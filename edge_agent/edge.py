@@ -166,7 +166,7 @@ class Edge:
             return word
         # Of a worker that died just now the server may not know yet that it is gone.
         for _ in range(IN_PROGRESS_SECONDS if self.desk is not None else 1):
-            word = await outcome_of(door, item.xid)
+            word = await outcome_of(door, item.xid, max(0, self.clock.now() - item.opened_at) // 1000)
             if word != "in_doubt" or self.desk is None:
                 break
             await asyncio.sleep(1)

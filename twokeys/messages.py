@@ -232,7 +232,10 @@ class ResultReport(Message, frozen=True, kw_only=True):
 
 
 class OpenItem(Message, frozen=True, kw_only=True):
-    """One unfinished Request of this Edge: pending, approved, spending or in_doubt; `retry`: it outlives the Edge."""
+    """One unfinished Request of this Edge: pending, approved, spending or in_doubt; `retry`: it outlives the Edge.
+
+    `opened_at`: milliseconds since the epoch by the control plane's clock; 0: it did not say.
+    """
 
     id: RequestId
     state: Short
@@ -241,6 +244,7 @@ class OpenItem(Message, frozen=True, kw_only=True):
     xid: Short = ""
     nonce: NonceOrEmpty = ""
     retry: bool = False
+    opened_at: int = 0
 
 
 class OpenList(Message, frozen=True, kw_only=True):

@@ -405,6 +405,7 @@ def _open_item(stored: Stored) -> OpenItem:
         xid=spent.xid if spent else "",
         nonce=spent.nonce if spent else "",
         retry=opened.retry,
+        opened_at=stored.asked.opened_at,
     )
 
 

@@ -297,7 +297,8 @@ def _stored(
 
 
 def _open_item(request_id: str, state: str, asked: bytes, spending: bytes | None) -> OpenItem:
-    opened = msgspec.json.decode(asked, type=Asked).opened
+    request = msgspec.json.decode(asked, type=Asked)
+    opened = request.opened
     spent = msgspec.json.decode(spending, type=Spending) if spending else None
     return OpenItem(
         id=request_id,
@@ -307,4 +308,5 @@ def _open_item(request_id: str, state: str, asked: bytes, spending: bytes | None
         xid=spent.xid if spent else "",
         nonce=spent.nonce if spent else "",
         retry=opened.retry,
+        opened_at=request.opened_at,
     )
