@@ -26,6 +26,9 @@ from twokeys.errors import Refused
 _RESERVED = RESERVED_PREFIX.encode()
 _OUT_OF_TURN = frozenset((messages.QUERY, messages.FUNCTION_CALL))
 _AFTER_FAILURE = frozenset((messages.SYNC, messages.TERMINATE))
+_OF_COPY = frozenset((messages.COPY_DATA, messages.COPY_DONE, messages.COPY_FAIL))
+_STILL_COPYING = frozenset((messages.SYNC, messages.FLUSH))
+"""What a client may send in the midst of a COPY's data: they go on after it, should it have failed."""
 
 
 class Client:
@@ -63,9 +66,9 @@ class Client:
         core = self._core
         handler = self._handlers.get(kind)
         if handler is None:
-            if not core.dropping:
+            if not (kind in _OF_COPY and (core.dropping or (core.grouped and self._link.failed))):
                 malformed(f"{chr(kind)!r} (outside of a COPY)")
-            core.dropping = kind == messages.COPY_DATA
+            core.dropping = core.dropping and kind == messages.COPY_DATA
             return True
         if core.grouped:
             if self._link.failed and kind not in _AFTER_FAILURE:
@@ -76,6 +79,8 @@ class Client:
                 return False
         elif kind not in _OUT_OF_TURN:
             core.grouped = True
+        if kind not in _STILL_COPYING:
+            core.dropping = False
         handler(buffer, start, end)
         return True
 
@@ -102,6 +107,7 @@ class Client:
                 expected = by_sql(core, judgement, text) or expected
                 core.read_simple(permission, raw, expected, leaves=judgement.leaves)
             return
+        core.dropping = judgement.verdict.is_copy_in
         if not self._declined(judgement, text):
             self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
 
@@ -118,6 +124,7 @@ class Client:
         core, message = self._core, messages.read_parse(buffer, start, end)
         core.flush_tail()
         judgement = core.door.judge(QueryProtocol.EXTENDED, message.sql)
+        core.dropping = judgement.verdict.is_copy_in
         if self._is_no_name(message.name) or self._declined(judgement, message.sql):
             return
         statement = Statement(message.name, message.sql, message.types, core.age)
@@ -206,6 +213,7 @@ class Client:
             return
         raw = buffer[start:end]
         if judgement.route is not Route.READ:
+            core.dropping = judgement.verdict.is_copy_in
             if not self._declined(judgement, text):
                 command = command_of(portal, messages.read_bind(portal.raw, 0, len(portal.raw)))
                 self._step(Job(command, judgement, raw, portal, tail, message.max_rows))

@@ -56,9 +56,9 @@ def staged(core: Core, job: Job) -> Generator[Want, Order | None, Job | None]:
     core.until = lambda: intake.over
     yield Want.COPY
     core.intake = None
+    core.dropping = not intake.ended
     if intake.failure is None:
         return replace(job, command=replace(job.command, copy=intake.copied()))
-    core.dropping = not intake.ended
     core.effects.append(StageDropped())
     state, message = intake.failure
     core.decline(job.judgement, job.command.text, state, message)

@@ -94,7 +94,8 @@ class Core:
     sending: int = 0
     """The ticket whose staged data the shell gives back now; 0 for none."""
     dropping: bool = False
-    """What the client still sends of a COPY that failed is dropped, as the server does."""
+    """What the client still sends of a COPY that failed, or was refused, is dropped as it comes, up to CopyDone or
+    CopyFail, or its next command: as the server does."""
     out_of_turn: bool = False
     """A step ends the open group for a message that was not handled yet."""
     age: int = 0

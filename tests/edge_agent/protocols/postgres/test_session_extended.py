@@ -201,6 +201,35 @@ def test_w2_copy_data_and_function_calls_in_a_group() -> None:
     assert script.of(Terminate)
 
 
+COPY = b"COPY orders FROM STDIN"
+DATA = encode.message(b"d", b"secret\t1\n")
+DONE = encode.message(b"c", b"")
+
+
+@pytest.mark.parametrize("end", [DONE, encode.message(b"f", b"no\0"), b""], ids=["done", "fail", "nothing"])
+def test_w2_data_of_a_copy_that_was_refused_are_dropped_and_the_session_goes_on(end: bytes) -> None:
+    script = Script(TestDoor(READS_ONLY))
+    assert kinds(script.client(encode.query(COPY), DATA, DATA, end)) == "E(42501)ZI"
+    assert kinds(script.client(encode.query(b"SELECT 1"))) == "DDCZI"
+    assert b"secret" not in script.sent and b"COPY" not in script.sent
+
+
+@pytest.mark.parametrize("before_sync", [True, False])
+def test_w2_data_of_a_copy_refused_in_a_group_are_dropped(before_sync: bool) -> None:
+    script = Script(TestDoor(READS_ONLY))
+    sent = (DATA, DONE, SYNC) if before_sync else (SYNC, DATA, DONE)
+    assert kinds(script.client(bound(COPY), *sent)) == "E(42501)ZI"
+    assert kinds(script.client(bound(b"SELECT 1"), SYNC)) == "12TDDCZI"
+    assert b"secret" not in script.sent
+
+
+def test_w2_data_after_the_end_of_a_refused_copy_or_the_next_command_end_the_session() -> None:
+    for after in ((DONE, DATA), (encode.query(b"SELECT 1"), DATA), (DONE, encode.query(b"SELECT 1"), DONE)):
+        script = Script(TestDoor(READS_ONLY))
+        assert "E(08P01)" in kinds(script.client(encode.query(COPY), *after))
+        assert script.of(Terminate) and b"secret" not in script.sent
+
+
 def test_what_a_client_makes_us_keep_is_bounded() -> None:
     script = Script(limits=SessionLimits(statements=2, portals=2))
     assert kinds(script.client(*(encode.parse(b"%d" % at, b"SELECT 1") for at in range(3)), SYNC)) == "11E(54000)ZI"
