@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from edge_agent.classify.sql import SqlVerdict, classify_sql
 from edge_agent.gate import Gate, Pass, Standing, World
 from edge_agent.protocols.postgres.door import Judgement
@@ -17,6 +19,10 @@ READS_ONLY = '@id("reads") permit(principal, action == Action::"read", resource)
 SENSITIVE = '@id("seen") @sensitive("true") permit(principal, action == Action::"read", resource);'
 
 
+policies_of = functools.cache(Policies)
+"""Never changed once they are built, and building them is most of what a short script costs."""
+
+
 class TestDoor:
     """Judges by the real classifier and gate."""
 
@@ -25,13 +31,13 @@ class TestDoor:
     def __init__(self, policies: str = STARTER_TEXT, *, may_write: bool = True) -> None:
         self.gate = Gate()
         self.gate.stand(Standing())
-        self.gate.enter(World("edge-1", 1, Policies(policies, 1), {}))
+        self.gate.enter(World("edge-1", 1, policies_of(policies, 1), {}))
         self.may_write = may_write
         self.passes: list[Pass] = []
         self.witnessed = Witnessed()
         self.approving = Gate()
         self.approving.stand(Standing())
-        self.approving.enter(World("edge-1", 1, Policies(ALLOW_ALL, 1), {}))
+        self.approving.enter(World("edge-1", 1, policies_of(ALLOW_ALL, 1), {}))
 
     @property
     def era(self) -> int:
