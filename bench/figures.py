@@ -35,12 +35,18 @@ def resident_mib(pid: int) -> float:
 
 @contextmanager
 def deployed(
-    *, hold_seconds: int = 600, heartbeat_seconds: int = 1, limits: str = "", connections: int = 100
+    *,
+    hold_seconds: int = 600,
+    heartbeat_seconds: int = 1,
+    limits: str = "",
+    connections: int = 100,
+    postgres_section: str = "",
 ) -> Iterator[Deployment]:
     """A whole deployment in a temporary folder."""
+    settings = EdgeSettings(hold_seconds, heartbeat_seconds, limits, postgres_section=postgres_section)
     with (
         running_postgres(wheel_binaries(), {"max_connections": str(connections + 20)}) as postgres,
         tempfile.TemporaryDirectory() as folder,
-        deployment(Path(folder), postgres, EdgeSettings(hold_seconds, heartbeat_seconds, limits)) as whole,
+        deployment(Path(folder), postgres, settings) as whole,
     ):
         yield whole

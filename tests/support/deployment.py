@@ -215,6 +215,7 @@ search_path = "shop, public"
 hold_seconds = {hold_seconds}
 in_transaction_hold_seconds = {hold_seconds}
 heartbeat_seconds = {heartbeat_seconds}
+{postgres_section}
 """
 
 
@@ -226,6 +227,8 @@ class EdgeSettings:
     heartbeat_seconds: int = 1
     limits: str = ""
     workers: int = 1
+    postgres_section: str = ""
+    """More lines of the target's section."""
 
 
 @contextmanager
@@ -249,6 +252,7 @@ def running_edge(
             heartbeat_seconds=settings.heartbeat_seconds,
             limits=settings.limits,
             workers=settings.workers,
+            postgres_section=settings.postgres_section,
         )
     )
     done = subprocess.run(
