@@ -38,6 +38,10 @@ COMMANDS = {
 """All sub-commands, in the order in which the help lists them."""
 
 
+IN_DOUBT = 3
+"""Exit code where a connection was lost, so that what became of a command is not known. 1 is any other error."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a sub-command only when it is called."""
 
@@ -79,7 +83,7 @@ def main() -> None:
         for line in (error.not_done, error.advice):
             if line:
                 click.echo(line, err=True)
-        sys.exit(1)
+        sys.exit(IN_DOUBT if error.code == "lost" else 1)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from edge_agent.config import is_loopback
 from twokeys.errors import InvalidInput, Refused, Unavailable
 from twokeys_cli.migration import Migration, Step, read_migration
 from twokeys_cli.output import plain
+from twokeys_cli.proof import read_proof
 from twokeys_cli.wire import Answer, PostgresSession, Where
 
 
@@ -20,6 +21,8 @@ from twokeys_cli.wire import Answer, PostgresSession, Where
 @click.option("--host", envvar="PGHOST", default="127.0.0.1", show_default=True, help="The Edge's address.")
 @click.option("--port", envvar="PGPORT", type=click.IntRange(1, 65535), default=6432, show_default=True)
 @click.option("--user", envvar="PGUSER", required=True, help="The caller's id. PGPASSWORD has its credential.")
+@click.option("--password-file", type=click.Path(path_type=Path), help="Has the credential as its first line.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="Has an OIDC token instead; or: TWOKEYS_TOKEN.")
 @click.option("--database", envvar="PGDATABASE", default="", help="Default: the target's.")
 @click.option("--ca-file", envvar="PGSSLROOTCERT", type=click.Path(path_type=Path), help="CA to trust for the Edge.")
 @click.option("--plain", "no_tls", is_flag=True, help="Without TLS; to this machine alone.")
@@ -28,8 +31,9 @@ from twokeys_cli.wire import Answer, PostgresSession, Where
     help="All or nothing, asked about once; or statement by statement, each asked about and kept by itself.",
 )  # fmt: skip
 def run(
-    path: Path, host: str, port: int, user: str, database: str, ca_file: Path | None, no_tls: bool, whole: bool
-) -> None:
+    path: Path, host: str, port: int, user: str, password_file: Path | None, token_file: Path | None, database: str,
+    ca_file: Path | None, no_tls: bool, whole: bool,
+) -> None:  # fmt: skip
     """Run a file of SQL through an Edge, as a caller.
 
     The whole file is one command: reviewers see all of it, its statements numbered, and approve these very bytes. It
@@ -39,6 +43,9 @@ def run(
 
     \b
       PGPASSWORD=… twokeys run -f migration.sql --host db-edge.example.com --user ci-deploy
+    \b
+    Exit codes: 0 all of it was applied; 1 not all of it, and what was is said; 2 wrong options;
+    3 the connection was lost, and what became of the statement under way is not known here.
     """
     migration = read_migration(path)
     if whole and migration.alone:
@@ -47,15 +54,12 @@ def run(
             f"{path.name} has statements that can't run in a transaction: {told}.", not_done="Nothing was sent.",
             advice="Put them into a file of their own, or run this one with --each.", code="not_transactional",
         )  # fmt: skip
-    password = os.environ.get("PGPASSWORD", "")
-    if not password:
-        raise InvalidInput("There is no PGPASSWORD in the environment.", not_done="Nothing was sent.",
-                           advice="Put the caller's credential there.")  # fmt: skip
+    proof = read_proof(password_file, token_file, os.environ)
     tls = _tls(host, ca_file, no_tls)
     click.echo(
         f"{path.name}: {len(migration.steps)} statements, {len(migration.text)} bytes, SHA-256 {migration.digest}"
     )
-    with PostgresSession(Where(host, port, user, password, database, tls), _tell) as session:
+    with PostgresSession(Where(host, port, user, proof, database, tls), _tell) as session:
         if whole:
             _run_whole(session, migration)
         else:
@@ -82,8 +86,10 @@ def _run_whole(session: PostgresSession, migration: Migration) -> None:
 
 
 def _run_each(session: PostgresSession, migration: Migration) -> None:
+    rows = 0
     for step in migration.steps:
         applied = step.number - 1
+        _tell(f"{step.number} of {len(migration.steps)}: {step.brief} …")
         try:
             answer = session.query(step.text)
         except Unavailable as lost:
@@ -93,7 +99,14 @@ def _run_each(session: PostgresSession, migration: Migration) -> None:
         if answer.error:
             raise _failed(answer, step, _applied(applied, migration))
         click.echo(f"{step.number} of {len(migration.steps)}: {', '.join(plain(tag) for tag in answer.tags)}")
-    click.echo("Applied, each statement by itself.")
+        rows += sum(_changed(tag) for tag in answer.tags)
+    click.echo(f"Applied, each statement by itself: {len(migration.steps)} statements, {rows} rows changed.")
+
+
+def _changed(tag: str) -> int:
+    """Rows that a command tag says were changed."""
+    verb, _, count = tag.rpartition(" ")
+    return int(count) if not verb.startswith(("SELECT", "FETCH")) and count.isdecimal() and len(count) < 20 else 0
 
 
 def _is_ours(answer: Answer) -> bool:

@@ -21,6 +21,7 @@ from edge_agent.protocols.postgres.framing import Splitter
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.scram import ScramClient
 from twokeys.errors import InvalidInput, Refused, Unavailable
+from twokeys_cli.proof import Proof
 
 CONNECT_SECONDS: Final = 15.0
 """Longest wait until the session stands; a query waits as long as people take."""
@@ -39,7 +40,7 @@ class Where:
         host: Name or address.
         port: TCP port.
         user: The caller's id.
-        password: The caller's credential or token.
+        proof: The caller's credential or token.
         database: Empty: the target's.
         tls: How to verify the Edge; None: plain, on this machine alone.
     """
@@ -47,7 +48,7 @@ class Where:
     host: str
     port: int
     user: str
-    password: str = field(repr=False)
+    proof: Proof
     database: str = ""
     tls: ssl.SSLContext | None = None
 
@@ -159,6 +160,11 @@ class PostgresSession:
             if kind != server.AUTHENTICATION:
                 continue
             asked = server.read_authentication(message, 0, len(message))
+            if asked.code == server.AUTH_SASL and where.proof.is_token:
+                raise Refused(f"The edge asks {where.user} for a credential by SCRAM, and a token was given.",
+                              not_done="The token was not sent.",
+                              advice="Is the caller's id the issuer's prefix and the token's subject? A caller with a "
+                                     "credential uses PGPASSWORD or --password-file.")  # fmt: skip
             if asked.code == server.AUTH_SASL:
                 scram = self._scram(where, asked.rest)
                 self._socket.sendall(encode.sasl_initial_response(scram.mechanism, scram.first()))
@@ -167,16 +173,21 @@ class PostgresSession:
             elif asked.code == server.AUTH_SASL_FINAL and scram is not None:
                 scram.verify(asked.rest)
                 proven = True
+            elif asked.code == server.AUTH_CLEARTEXT and where.proof.is_token and where.tls is not None:
+                # TLS has proven the Edge; a token is for one target and some minutes.
+                self._socket.sendall(encode.message(b"p", where.proof.secret.encode() + b"\0"))
+                proven = True
             elif asked.code != server.AUTH_OK or not proven:
-                # Not even a token's password leaves in the clear: by TLS a SCRAM credential works as well.
+                # A credential never leaves this machine, and a token not without TLS.
                 raise Refused("The edge asks for another proof than SCRAM.", not_done="No credential was sent.",
-                              advice="Use a credential of `twokeys credential create`.")  # fmt: skip
+                              advice="Use a credential of `twokeys credential create`, or show a token over TLS "
+                                     "(--token-file).")  # fmt: skip
 
     def _scram(self, where: Where, rest: bytes) -> ScramClient:
         certificate = self._socket.getpeercert(binary_form=True) if isinstance(self._socket, ssl.SSLSocket) else None
         offered = [name.decode("ascii", "replace") for name in rest.split(b"\0") if name]
         return ScramClient(
-            where.password, nonce=secrets.token_urlsafe(18), offered=offered,
+            where.proof.secret, nonce=secrets.token_urlsafe(18), offered=offered,
             binding=end_point(certificate) if certificate else None, encrypted=where.tls is not None,
         )  # fmt: skip
 

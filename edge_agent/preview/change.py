@@ -87,7 +87,7 @@ def with_clause(words: Words, node: Tree) -> bytes:
         return b""
     for table in node["withClause"].get("ctes", ()):
         if "SelectStmt" not in table["CommonTableExpr"]["ctequery"]:
-            raise NotRewritten("its WITH clause changes data")
+            raise NotRewritten("its WITH clause changes data too, and what that changes is not counted or bounded")
     return words.slice(0, words.need(0, "UPDATE", "DELETE_P", "INSERT", "MERGE"))
 
 

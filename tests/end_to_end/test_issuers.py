@@ -6,8 +6,11 @@ On one machine alone: what AWS keeps of issuers is in the ports' suite, and the 
 from __future__ import annotations
 
 import json
+import os
 import re
 import select
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +77,22 @@ def until(wanted: bool, name: str) -> None:
         select.select([], [], [], 0.2)
 
 
+def applied_with_a_token(whole: Deployment, certificate: Certificate) -> tuple[int, str]:
+    """`twokeys run` with a token in a file: its exit code, and what was applied."""
+    file, shown = whole.folder / "migration.sql", whole.folder / "token"
+    file.write_text("UPDATE shop.orders SET status = 'paid' WHERE id = 62")
+    shown.write_text(token() + "\n")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "twokeys_cli.main", "run", "-f", str(file), "--port", str(whole.edge_port), "--user",
+         "ci+deploy", "--token-file", str(shown), "--ca-file", str(certificate.pem)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={name: value for name, value in os.environ.items() if name != "PGPASSWORD"},
+    )  # fmt: skip
+    assert whole.vote("rob", whole.one_pending(), approve=True).status == 200
+    out, _ = running.communicate(timeout=30)
+    return running.returncode, out.rsplit("transaction: ")[-1].strip().rstrip(".")
+
+
 def test_a_token_signs_in_while_its_issuer_is_trusted(whole: Deployment, certificate: Certificate) -> None:
     keys = whole.folder / "keys.json"
     keys.write_text(json.dumps({"keys": [PUBLIC]}))
@@ -102,6 +121,8 @@ def test_a_token_signs_in_while_its_issuer_is_trusted(whole: Deployment, certifi
     assert whole.vote("ann", request, approve=True).status in (403, 409)
     assert whole.vote("rob", request, approve=True).status == 200
     assert caller.done().rows == 1
+
+    assert applied_with_a_token(whole, certificate) == (0, "UPDATE 1")
 
     removed = as_person(whole, "ann", "issuer", "remove", URL, "--yes")
     assert removed.returncode == 0, removed.stderr
