@@ -14,8 +14,12 @@ from typing import Any, Final
 from twokeys.digest import MAX_INTEGER, Json, from_base64, to_base64
 from twokeys.errors import InvalidInput
 
-MAX_HEAD_BYTES: Final = 4096
-"""Most bytes of the data's beginning that a Command carries."""
+MAX_HEAD_BYTES: Final = 512 * 1024
+"""Most bytes of the data's beginning that a Command carries: people page through them. As base64 beside a statement
+they stay under what is laid out for review."""
+
+BRIEF_HEAD_BYTES: Final = 4096
+"""The same where nobody reviews them, and in Commands of before."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -50,7 +54,7 @@ class CopyData:
         counts = (self.size, 0 if self.rows is None else self.rows)
         if not _SHA256.match(self.sha256) or not all(type(one) is int and 0 <= one <= MAX_INTEGER for one in counts):
             raise InvalidInput("Copied data have no digest, or an impossible size.", not_done="It was not built.")
-        if len(self.head) != min(self.size, MAX_HEAD_BYTES):
+        if len(self.head) not in (min(self.size, MAX_HEAD_BYTES), min(self.size, BRIEF_HEAD_BYTES)):
             raise InvalidInput("The beginning of copied data is not whole.", not_done="It was not built.")
 
     def to_json(self) -> dict[str, Json]:

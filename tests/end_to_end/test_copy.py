@@ -57,3 +57,15 @@ def test_w5_an_approval_is_for_the_very_data_and_runs_once(copying: Deployment) 
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="not those"):
         copy(copying, ROWS.replace("two", "TWO"))
     assert copied(copying) == "2"
+
+
+def test_w5_data_longer_than_a_message_are_reviewed_and_copied(copying: Deployment) -> None:
+    data = "".join(f"{number}\tname {number}\n" for number in range(1000, 41_000))
+    assert len(data) > 512 * 1024
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="waits for"):
+        copy(copying, data)
+    request = copying.one_pending()
+    assert copying.vote("rob", request, approve=True).status == 200
+    before = int(copied(copying))
+    copy(copying, data)
+    assert int(copied(copying)) == before + 40_000

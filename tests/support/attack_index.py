@@ -49,7 +49,7 @@ CLASSES: Final = {
 
 WHY: Final = {
     "W5": "The data are taken before anybody is asked, and their digest is part of what is approved; people see their "
-    "number, size and beginning (4 KB), not all of them. What policy allows passes through and is recorded by digest.",
+    "number, size and first 512 KiB, no more of them. What policy allows passes through and is recorded by digest.",
     "W7": "A hold inside a transaction has its own, shorter limit (`in_transaction_hold_seconds`, and below it a "
     "policy's `@in_transaction`); page, terminal and caller are told which locks it keeps.",
     "G3": "Creating a temporary table is a definition, so it is held; the reviewer sees it.",

@@ -277,6 +277,9 @@ def _value_rows(index: int, shown: ShownValue) -> Iterator[Row]:
     yield from _rows(lines) if len(lines) > 1 else _broken(0, lines[0])
 
 
+_UNSEEN = "only their number and the digest above are approved"
+
+
 def _copy_rows(copied: CopyData) -> Iterator[Row]:
     """What COPY brings along: its digest and size, its beginning, and how much is not shown."""
     yield _heading(copied.told)
@@ -286,7 +289,7 @@ def _copy_rows(copied: CopyData) -> Iterator[Row]:
         head = copied.head.decode("utf-8", "replace")
         yield from _rows([list(_spans(Token.STRING.value, line)) for line in head.split("\n")])
     if copied.size > len(copied.head):
-        yield Row("line", 0, (Span("mark", f"{copied.size - len(copied.head):,} more bytes, not shown"),))
+        yield Row("line", 0, (Span("mark", f"{copied.size - len(copied.head):,} more bytes, not shown: {_UNSEEN}"),))
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Part]:

@@ -19,7 +19,7 @@ from edge_agent.protocols.postgres import messages, sqlstate
 from edge_agent.protocols.postgres.copy_rows import RowCounter
 from edge_agent.protocols.postgres.limits import HEADER_BYTES
 from edge_agent.protocols.postgres.messages import malformed
-from twokeys.copy_data import MAX_HEAD_BYTES, CopyData
+from twokeys.copy_data import BRIEF_HEAD_BYTES, MAX_HEAD_BYTES, CopyData
 
 GIVEN_UP: Final = "COPY from stdin failed: "
 """How the server's message begins when the client sends CopyFail."""
@@ -33,11 +33,12 @@ class Intake:
     Args:
         copy: What it expects.
         hand_on: Takes the bytes inside each CopyData.
-        most: Most bytes taken; 0 for any number.
+        most: Most bytes taken; 0 for any number, of data that nobody reviews.
     """
 
     def __init__(self, copy: CopyFrom, hand_on: Callable[[bytes], None], most: int = 0) -> None:
         self._copy, self._hand_on, self._most = copy, hand_on, most
+        self._kept = MAX_HEAD_BYTES if most else BRIEF_HEAD_BYTES
         self._digest = hashlib.sha256()
         self._rows = RowCounter(copy)
         self._head = bytearray()
@@ -88,6 +89,6 @@ class Intake:
             return
         self._digest.update(data)
         self._rows.feed(data)
-        if len(self._head) < MAX_HEAD_BYTES:
-            self._head += data[: MAX_HEAD_BYTES - len(self._head)]
+        if len(self._head) < self._kept:
+            self._head += data[: self._kept - len(self._head)]
         self._hand_on(data)

@@ -93,13 +93,29 @@ def test_an_offset_between_parts_is_refused() -> None:
 
 
 def test_w5_copied_data_are_shown_by_digest_size_and_beginning() -> None:
-    data = b"1\topen\n2\tpaid \xe2\x80\xae\n" + b"3\tx\n" * 2000
+    data = b"1\topen\n2\tpaid \xe2\x80\xae\n" + b"3\tx\n" * 200_000
     copied = CopyData("a" * 64, len(data), CopyFormat.TEXT, data[:MAX_HEAD_BYTES], 2002)
     command = PostgresCommand(QueryProtocol.SIMPLE, b"copy orders from stdin", copy=copied)
     said = shown(lay_out(canonical(command.to_json())))
     assert f"COPY data (text): 2,002 rows, {len(data):,} bytes, sha256 {'a' * 64}" in said
     assert "open" in said and "\u202e" not in said
     assert f"{len(data) - MAX_HEAD_BYTES:,} more bytes, not shown" in said
+
+
+def test_w5_copied_data_are_paged_through_to_their_end() -> None:
+    data = b"".join(b"%d\tname %d\n" % (number, number) for number in range(20_000))
+    copied = CopyData("a" * 64, len(data), CopyFormat.TEXT, data, 20_000)
+    made = lay_out(canonical(PostgresCommand(QueryProtocol.SIMPLE, b"copy orders from stdin", copy=copied).to_json()))
+    assert len(made.parts) > 20
+    said = shown(made)
+    assert "name 19999" in said and "not shown" not in said
+
+
+def test_w5_the_most_data_that_are_shown_fit_beside_a_statement() -> None:
+    data = b"x" * (MAX_HEAD_BYTES + 1)
+    copied = CopyData("a" * 64, len(data), CopyFormat.BINARY, data[:MAX_HEAD_BYTES])
+    command = PostgresCommand(QueryProtocol.SIMPLE, b"copy orders from stdin --" + b"y" * 200_000, copy=copied)
+    assert "1 more bytes, not shown" in shown(lay_out(canonical(command.to_json())))
 
 
 def test_w5_copied_data_that_can_not_be_read_can_not_be_approved() -> None:

@@ -59,6 +59,8 @@ class ScriptedControl:
     arrived: threading.Event = field(default_factory=threading.Event)
     reported: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
+    uploaded: list[bytes] = field(default_factory=list)
+    """Commands too long to travel inline."""
     stop_at: str = ""
     """Moment at which a call waits for `go`: open (asked), opened (answered), spend or spent."""
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -110,7 +112,7 @@ class ScriptedControl:
         return reply, self.head
 
     async def upload_command(self, data: bytes) -> None:
-        return None
+        self.uploaded.append(data)
 
     def leave(self, request_id: str) -> None:
         self.gone.set()

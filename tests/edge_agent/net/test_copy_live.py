@@ -24,7 +24,7 @@ from tests.edge_agent.net.edge_in_process import CALLER, PASSWORD, InProcessEdge
 from tests.edge_agent.protocols.postgres.doors import ALLOW_ALL
 from tests.support.postgres import RealPostgres
 from twokeys.command import PostgresCommand
-from twokeys.copy_data import CopyFormat
+from twokeys.copy_data import MAX_HEAD_BYTES, CopyFormat
 from twokeys.digest import from_base64
 
 LIMITS = LimitsSection(max_copy_bytes=4 * 2**20)
@@ -47,8 +47,8 @@ def stock(edge: InProcessEdge) -> list[str]:
 
 def held(edge: InProcessEdge) -> PostgresCommand:
     (opened,) = edge.control.opened
-    assert opened.command is not None
-    return PostgresCommand.from_json(json.loads(from_base64(opened.command)))
+    blob = from_base64(opened.command) if opened.command is not None else edge.control.uploaded[-1]
+    return PostgresCommand.from_json(json.loads(blob))
 
 
 def test_w5_people_see_digest_size_rows_and_beginning_and_the_server_gets_those_data(edge: InProcessEdge) -> None:
@@ -74,6 +74,7 @@ def test_w5_more_data_than_memory_keeps_arrive_whole(edge: InProcessEdge) -> Non
             copy.write(f"{number}\tname {number} of the stock\n")
     copied = held(edge).copy
     assert copied is not None and copied.rows == rows and copied.size > 2**20
+    assert len(copied.head) == MAX_HEAD_BYTES and copied.head.startswith(b"0\tname 0 of")
     assert edge.postgres.admin("SELECT count(*), sum(id) FROM shop.stock").split("|") == [
         f"{rows}", f"{rows * (rows - 1) // 2}\n",
     ]  # fmt: skip
