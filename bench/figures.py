@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,11 +41,12 @@ def deployed(
     limits: str = "",
     connections: int = 100,
     postgres_section: str = "",
+    server: Mapping[str, str] | None = None,
 ) -> Iterator[Deployment]:
     """A whole deployment in a temporary folder."""
     settings = EdgeSettings(hold_seconds, heartbeat_seconds, limits, postgres_section=postgres_section)
     with (
-        running_postgres(wheel_binaries(), {"max_connections": str(connections + 20)}) as postgres,
+        running_postgres(wheel_binaries(), {"max_connections": str(connections + 20), **(server or {})}) as postgres,
         tempfile.TemporaryDirectory() as folder,
         deployment(Path(folder), postgres, settings) as whole,
     ):

@@ -62,6 +62,9 @@ ALLOWS_TPCB: Final = """
 @id("pgbench-writes")
 permit (principal, action == Action::"write", resource);
 """
+DURABLE: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+"""Tests' servers may lose what they wrote; this one may not."""
+
 Way = tuple[int, str, str]
 """Port, user, password."""
 
@@ -114,7 +117,7 @@ def main() -> None:
         folder.chmod(0o755)
         cert, key = Authority(folder).issue("127.0.0.1")
         section = f'tls_cert_file = "{cert}"\ntls_key_file = "{key}"'
-        whole = stack.enter_context(deployed(postgres_section=section))
+        whole = stack.enter_context(deployed(postgres_section=section, server=DURABLE))
         postgres = whole.postgres
         prepare(postgres)
         (folder / "transaction.sql").write_text(TRANSACTION)
@@ -282,6 +285,7 @@ def bounced(postgres: RealPostgres, cert: Path, key: Path) -> Iterator[tuple[int
         (folder / "pgbouncer.ini").write_text(
             f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
             f"listen_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users.txt\npool_mode = session\n"
+            "default_pool_size = 100\n"
             "unix_socket_dir =\nclient_tls_sslmode = allow\n"
             f"client_tls_cert_file = {folder}/server.crt\nclient_tls_key_file = {folder}/server.key\n"
         )
