@@ -193,8 +193,10 @@ def _comment(node: Tree) -> Iterator[Held]:
 
 def _on(mode: str) -> Callable[[Tree], Iterator[Held]]:
     def find(node: Tree) -> Iterator[Held]:
-        if "relation" in node:
-            yield relation_name(node["relation"]), mode
+        # The grammar has another word for it in policies.
+        relation = node.get("relation", node.get("table"))
+        if relation is not None:
+            yield relation_name(relation), mode
 
     return find
 

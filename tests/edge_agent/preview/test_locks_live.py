@@ -13,13 +13,17 @@ from tests.support.postgres import RealPostgres
 SETUP = """
 DROP SCHEMA IF EXISTS locking CASCADE; CREATE SCHEMA locking; SET search_path = locking;
 CREATE TABLE u (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, a int);
+ALTER TABLE t ADD CONSTRAINT positive CHECK (a > 0) NOT VALID;
+CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE o PARTITION OF p FOR VALUES IN (1);
+CREATE TABLE q (id int);
 CREATE MATERIALIZED VIEW m AS SELECT id FROM u; CREATE UNIQUE INDEX ON m (id);
 """
 
 HELD = """
 SELECT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE l.pid = pg_backend_pid() AND l.granted AND n.nspname = 'locking' AND c.relname IN ('t', 'u', 'm', 'v')
+WHERE l.pid = pg_backend_pid() AND l.granted AND n.nspname = 'locking'
+AND c.relname IN ('t', 'u', 'm', 'v', 'p', 'o', 'q')
 """
 
 STRENGTH = ["AccessShare", "RowShare", "RowExclusive", "ShareUpdateExclusive", "Share", "ShareRowExclusive",
