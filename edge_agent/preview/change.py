@@ -6,13 +6,15 @@ https://www.postgresql.org/docs/current/sql-update.html, sql-delete.html
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from edge_agent.classify.parser import Tree
 from edge_agent.preview.clauses import EQUALS, PAREN, NotRewritten, Words
 from edge_agent.preview.rewrite import DEFAULT, Rewriting, Source, Value
 from edge_agent.preview.same import require, same
 from edge_agent.preview.target import quoted
+
+IN_WITH: Final = "its WITH clause changes data, which is not counted, so that nothing bounds it but your decision"
 
 
 def rewrite_update(words: Words, node: Tree) -> Rewriting:
@@ -81,13 +83,18 @@ def _source(
     return Source(with_clause(words, node), items, where, check, quoted(alias).encode(), distinct=bool(more))
 
 
+def changes_in_with(node: Tree) -> bool:
+    """Whether the WITH clause of a statement changes data."""
+    tables = node.get("withClause", {}).get("ctes", ())
+    return any("SelectStmt" not in table["CommonTableExpr"]["ctequery"] for table in tables)
+
+
 def with_clause(words: Words, node: Tree) -> bytes:
     """The WITH clause's text, or empty. Raises NotRewritten for one that changes data."""
     if "withClause" not in node:
         return b""
-    for table in node["withClause"].get("ctes", ()):
-        if "SelectStmt" not in table["CommonTableExpr"]["ctequery"]:
-            raise NotRewritten("its WITH clause changes data too, and what that changes is not counted or bounded")
+    if changes_in_with(node):
+        raise NotRewritten(IN_WITH)
     return words.slice(0, words.need(0, "UPDATE", "DELETE_P", "INSERT", "MERGE"))
 
 

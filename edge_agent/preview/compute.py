@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from edge_agent.preview.bodies import do_body, joined, procedures_sql
+from edge_agent.preview.change import IN_WITH, changes_in_with
 from edge_agent.preview.clauses import NotRewritten
 from edge_agent.preview.limits import DEFAULT_LIMITS, PreviewLimits
 from edge_agent.preview.locks import locks_of, relation_name
@@ -59,6 +60,8 @@ class Computing:
             return await self._body(statement, action)
         if statement.kind == "CopyStmt":
             return self._copy(statement, action, command)
+        if statement.kind == "SelectStmt" and changes_in_with(statement.node):
+            raise NotRewritten(IN_WITH)
         return _definition(statement, action)
 
     async def _rows(self, statement: Statement, action: str) -> Preview:

@@ -198,6 +198,13 @@ def test_ddl_shows_its_locks(edge: InProcessEdge) -> None:
     assert [(lock.on, lock.mode) for lock in preview.locks] == [("boxes", "ACCESS EXCLUSIVE")]
 
 
+@pytest.mark.parametrize("then", ["SELECT count(*) FROM gone", "DELETE FROM moods USING gone"])
+def test_p2_rows_that_a_with_clause_changes_are_said_not_to_be_bounded(edge: InProcessEdge, then: str) -> None:
+    preview = previewed(edge, f"WITH gone AS (DELETE FROM parts RETURNING id) {then}")
+    assert preview.rows is None
+    assert "nothing bounds it but your decision" in preview.why[0]
+
+
 def test_a_functions_call_is_no_reason_to_run_it(edge: InProcessEdge) -> None:
     edge.postgres.admin(
         "CREATE OR REPLACE FUNCTION shop.spy(int) RETURNS int LANGUAGE plpgsql AS"
