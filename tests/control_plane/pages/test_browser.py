@@ -12,6 +12,9 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect, sy
 from tests.control_plane.pages.samples import blob
 from tests.control_plane.pages.site import REQUEST, Site, request_view
 from tests.control_plane.pages.test_previews import ALTER, UPDATE
+from twokeys.command import PostgresCommand, QueryProtocol
+from twokeys.copy_data import CopyData, CopyFormat
+from twokeys.digest import canonical
 from twokeys.preview import Cell, Column, Preview, Row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
@@ -215,3 +218,26 @@ def test_contrast_is_aa(site: Site, chromium: Chromium, scheme: str) -> None:
                 page.goto(f"{site.url}{path}")
                 assert page.evaluate(CONTRAST) == [], (state, effect, path)
     context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_w5_the_data_of_a_copy_are_paged_through_to_their_last_row(
+    site: Site, context: BrowserContext, width: int
+) -> None:
+    data = b"".join(b"%d\tname %d\n" % (number, number) for number in range(1500))
+    copied = CopyData("a" * 64, len(data), CopyFormat.TEXT, data, 1500)
+    command = PostgresCommand(QueryProtocol.SIMPLE, b"copy orders from stdin", copy=copied)
+    site.desk.blobs[REQUEST] = canonical(command.to_json())
+    page = open_page(context)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{site.url}/r/{REQUEST}")
+    sign_in(page, site)
+    expect(page.get_by_role("button", name="Approve")).to_be_disabled()
+    page.get_by_role("link", name="Read on").click()
+    while page.get_by_role("link", name="Read on").count():
+        page.get_by_role("link", name="Read on").click()
+    expect(page.get_by_text("name 1499")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("link", name="To the decision").click()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("heading", name="Approved")).to_be_visible()
