@@ -49,6 +49,7 @@ class Findings:
         "accesses",
         "aliases",
         "certain",
+        "code_reads",
         "definition",
         "fields",
         "folded",
@@ -73,6 +74,7 @@ class Findings:
         self.accesses: dict[ObjectRef, Effect] = {}
         self.reasons: dict[str, None] = {}
         self.certain = True
+        self.code_reads: set[ObjectRef] = set()
         self.definition = False
         self.stored = False
         self.locks = False
@@ -173,6 +175,7 @@ class Findings:
             return False
         for access in reading.accesses:
             self.touch(access.object, access.effect)
+            self.code_reads.add(access.object)
         return True
 
     def raise_reads(self) -> None:

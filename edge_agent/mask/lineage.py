@@ -3,6 +3,7 @@
 Proven is little, by the parse tree alone: constants, parameters, ``count(*)``, and the usual aggregates and arithmetic
 over plain columns whose names no classified column bears. Whatever else is computed is redacted.
 
+What is spelled like a built-in function or operator may be one of users' own: `owed` asks the classifier, too.
 Only unqualified column names count: ``c.name`` may be a call of a function on the whole row, and a name that a table of
 the FROM list bears may be its whole row.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge_agent.classify.builtins import TYPES
 from edge_agent.classify.parser import Tree
 from edge_agent.mask.columns import Columns
 from edge_agent.mask.taint import only_select
@@ -107,7 +109,8 @@ def _is_known(kind: str, node: Tree) -> bool:
             return node.get("kind") == "AEXPR_OP" and len(spelled) == 1 and spelled[0] in _OPERATORS
         case "TypeCast":
             spelled = [part.get("String", {}).get("sval", "") for part in node["typeName"].get("names", [])]
-            return len(spelled) == 1 or spelled[:-1] == ["pg_catalog"]
+            # A type of users' own may have a cast that is code of theirs.
+            return bool(spelled) and spelled[-1] in TYPES and spelled[:-1] in ([], ["pg_catalog"])
         case _:
             return True
 

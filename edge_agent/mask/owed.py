@@ -14,6 +14,7 @@ from edge_agent.mask.plan import Described, Plan, plan_of
 from edge_agent.mask.question import question, read_answer
 from edge_agent.mask.taint import touches
 from twokeys.data_class import DataClass
+from twokeys.effect import ObjectKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,10 @@ class Masks:
         self._columns = resolve(None if rows is None else read_answer(rows), self.classes)
         self.changed()
 
+    def _shown_by_code(self, verdict: SqlVerdict) -> bool:
+        """Whether code of users can show something classified under a name that the parse tree takes for a built-in."""
+        return any(ref.kind is ObjectKind.FUNCTION or ref.name in self._columns.relations for ref in verdict.code_reads)
+
     def of(self, verdict: SqlVerdict, text: bytes) -> Owed | None:
         """What is owed for a text; None: nothing."""
         self.refresh()
@@ -124,7 +129,8 @@ class Masks:
         if not touching and self._scan is None:
             return None
         copy = copy_out(text) if verdict.is_copy_out else None
-        proven = cleared(text if copy is None else copy.select, self._columns) if touching else None
+        by_parse = touching and not self._shown_by_code(verdict)
+        proven = cleared(text if copy is None else copy.select, self._columns) if by_parse else None
         return Owed(self._columns, self._key, touching, proven, self._scan, copy)
 
 

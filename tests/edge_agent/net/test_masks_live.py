@@ -324,3 +324,37 @@ def test_other_sessions_texts_are_not_shown(caller: psycopg.Connection, edge: In
         assert set(said) == {("***",)}
         said = caller.execute("SELECT q.query, pid FROM pg_stat_get_activity(NULL) q").fetchall()
         assert not _ADDRESS.search(str(said))
+
+
+OVERLOADS = """
+CREATE FUNCTION shop.round(int) RETURNS text LANGUAGE sql STABLE AS
+  'SELECT email FROM shop.customers WHERE id = $1';
+CREATE FUNCTION shop.mail_of(int, text) RETURNS text LANGUAGE sql STABLE AS 'SELECT shop.round($1)';
+CREATE OPERATOR shop.% (LEFTARG = int, RIGHTARG = text, FUNCTION = shop.mail_of);
+CREATE TYPE shop.label AS (v text);
+CREATE FUNCTION shop.label_of(int) RETURNS shop.label LANGUAGE sql STABLE AS 'SELECT ROW(shop.round($1))::shop.label';
+CREATE CAST (int AS shop.label) WITH FUNCTION shop.label_of(int);
+"""
+FORGOTTEN = """
+DROP TYPE shop.label CASCADE;
+DROP OPERATOR shop.% (int, text);
+DROP FUNCTION shop.mail_of(int, text), shop.round(int);
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["SELECT round(id) FROM customers", "SELECT id % 'x'::text FROM customers", "SELECT id::label FROM customers"],
+    ids=["a function", "an operator", "a cast"],
+)
+def test_code_of_users_under_a_built_in_name_shows_nothing(
+    edge: InProcessEdge, any_postgres: RealPostgres, text: str
+) -> None:
+    any_postgres.admin(OVERLOADS)
+    try:
+        with psycopg.connect(edge.dsn, autocommit=True) as caller:
+            got = shown(caller.execute(text)) + shown(psycopg.ClientCursor(caller).execute(text))
+            assert not _ADDRESS.search(got)
+            assert "***" in got or "None" in got
+    finally:
+        any_postgres.admin(FORGOTTEN)
