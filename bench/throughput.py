@@ -11,7 +11,8 @@ the Edge and to pgbouncer (the plain relay does not negotiate it; `rows` has one
 
 All ways are interleaved in each round, and each round begins with another one; a first run of each is not counted.
 Printed are medians of transactions per second, ratios, and the CPU time that the Edge and the relay spend on one
-transaction (user and system, from /proc): on a machine that others use too, that is the steadier figure.
+transaction (user and system, from /proc, without what signing in takes: that is measured once by itself, as it is some
+ms a connection): on a machine that others use too, that is the steadier figure.
 BENCH_ROUNDS, BENCH_SECONDS; BENCH_JSON names a file for all runs, a JSON object a line.
 """
 
@@ -97,6 +98,19 @@ class Run(NamedTuple):
     """Microseconds of CPU that the process between spent on a transaction; NaN where there is none."""
 
 
+class Total(NamedTuple):
+    """What one run of pgbench was, with connecting: transactions per second and in all, seconds of CPU between."""
+
+    rate: float
+    transactions: int
+    cpu: float
+
+
+def without_connecting(run: Total, connecting: Total) -> Run:
+    """Of a run, what is beyond a run of one transaction for each client."""
+    return Run(run.rate, (run.cpu - connecting.cpu) / max(1, run.transactions - connecting.transactions) * 1e6)
+
+
 def chosen(names: str) -> list[Case]:
     """The cases with these names, `all` of them, or the usual choice; an unknown name ends the bench."""
     if names == "all":
@@ -145,12 +159,15 @@ def measured(
     """The runs of one case, by way; a warm-up of each before."""
     names = [name for name in ways if not (case.tls and name == "relay")]
     found: dict[str, list[Run]] = {name: [] for name in names}
+    connecting = {}
     for name in names:
-        pgbench(postgres, ways[name], case, folder, None, 1 + case.clients // 8)
+        pgbench(postgres, ways[name], case, folder, None, ("-T", str(1 + case.clients // 8)))
+        connecting[name] = pgbench(postgres, ways[name], case, folder, pids.get(name), ("-t", "1"))
     for number in range(ROUNDS):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            run = pgbench(postgres, ways[name], case, folder, pids.get(name))
+            total = pgbench(postgres, ways[name], case, folder, pids.get(name))
+            run = without_connecting(total, connecting[name])
             found[name].append(run)
             if os.environ.get("BENCH_JSON"):
                 with Path(os.environ["BENCH_JSON"]).open("a") as file:
@@ -225,8 +242,8 @@ def pgbench(
     case: Case,
     folder: Path,
     pid: int | None = None,
-    seconds: int = SECONDS,
-) -> Run:
+    long: Sequence[str] = ("-T", str(SECONDS)),
+) -> Total:
     """One run; `pid` is the process between."""
     port, user, password = way
     work = {"select": ["-S"], "tpcb": [], "transaction": ["-f", str(folder / "transaction.sql")]}[case.work]
@@ -235,7 +252,7 @@ def pgbench(
         environment |= {"PGSSLMODE": "require", "PGCHANNELBINDING": "disable"}
     before = cpu_seconds(pid) if pid is not None else math.nan
     done = subprocess.run(
-        [program(postgres), "-n", *work, "-M", case.mode, "-c", str(case.clients), "-j", "1", "-T", str(seconds),
+        [program(postgres), "-n", *work, "-M", case.mode, "-c", str(case.clients), "-j", "1", *long,
          "-s", str(SCALE), "-h", "127.0.0.1", "-p", str(port),
          "-U", user, postgres.database],
         env=environment,
@@ -248,7 +265,7 @@ def pgbench(
     if match is None or count is None or not int(count[1]):
         raise RuntimeError(done.stdout + done.stderr)
     spent = cpu_seconds(pid) - before if pid is not None else math.nan
-    return Run(float(match[1]), spent / int(count[1]) * 1e6)
+    return Total(float(match[1]), int(count[1]), spent)
 
 
 @contextmanager

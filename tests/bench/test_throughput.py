@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.throughput import ALL, CHOICE, Case, chosen
+from bench.throughput import ALL, CHOICE, Case, Run, Total, chosen, without_connecting
 
 
 def test_each_case_has_a_name_of_its_own_and_is_chosen_by_it() -> None:
@@ -26,3 +26,8 @@ def test_without_a_name_the_usual_choice_is_measured_and_all_is_every_case() -> 
 def test_an_unknown_case_ends_the_bench_before_anything_starts() -> None:
     with pytest.raises(SystemExit, match="no case 'prepared-9'"):
         chosen("prepared-8,prepared-9")
+
+
+def test_what_connecting_costs_is_not_counted() -> None:
+    run, connecting = Total(500.0, 2008, 0.45), Total(90.0, 8, 0.05)
+    assert without_connecting(run, connecting) == pytest.approx(Run(500.0, 200.0))
