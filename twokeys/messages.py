@@ -244,7 +244,7 @@ class OpenItem(Message, frozen=True, kw_only=True):
     xid: Short = ""
     nonce: NonceOrEmpty = ""
     retry: bool = False
-    opened_at: int = 0
+    opened_at: Count = 0
 
 
 class OpenList(Message, frozen=True, kw_only=True):

@@ -230,7 +230,7 @@ def test_what_is_shown_follows_what_tables_become(edge: InProcessEdge, caller: p
             caller.execute("CREATE OR REPLACE VIEW shop.turn AS SELECT id, name AS x FROM shop.customers WHERE id = 8")
             assert caller.execute("SELECT x FROM shop.turn").fetchone() == ("Customer 8",)
         assert caller.execute("SELECT x FROM shop.turn").fetchone() == ("c***@example.com",)
-    edge.postgres.admin("DROP VIEW shop.turn")
+    edge.postgres.admin(f"DROP VIEW shop.turn; REVOKE CREATE ON SCHEMA shop FROM {edge.postgres.user}")
 
 
 def test_a_policy_counts_from_when_it_is_in_force(
