@@ -72,7 +72,7 @@ async def run(folder: Path, cycle: Callable[[int], tuple[bytes, bytes]], *, reco
             assert passage is not None
             if records:
                 kept.passage(passage, session.lane.bind)
-            assert session.lane.answers(answered)
+            assert session.lane.answers(answered) is not None
         took = time.thread_time() - begun
         await journal.close()
     return took / COUNT * 1e6

@@ -149,7 +149,7 @@ class Relay:
             except TwokeysError as error:
                 self.end(error.happened)
                 return
-            self._server.write(data)
+            self._server.write(lane.sent)
             if self._server.congested:
                 self._press_back()
         except Exception as error:
@@ -157,11 +157,12 @@ class Relay:
 
     def _from_server(self, data: bytes) -> None:
         try:
-            if not self._lane.answers(data):
+            shown = self._lane.answers(data)
+            if shown is None:
                 self._session.server_bytes(data)
                 self._settle()
                 return
-            self._client.write(data)
+            self._client.write(shown)
             if self._client.congested:
                 self._press_back()
         except Exception as error:

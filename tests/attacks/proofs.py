@@ -37,6 +37,7 @@ PROOFS: Final = {
     "read-only again before a commit without writes": Proof(
         "G2 G3", f"{NET}test_fooled_live.py", "wheel and (g2 or g3)"
     ),
+    "savepoints are left before that": Proof("G2 G3", f"{NET}test_fooled_live.py", "wheel and g2 and savepoints"),
     "read-only from the start of the session": Proof(
         "P2 P3 P7", f"{NET}test_fooled_live.py", "wheel and test_p2_p3_p7 and simple and itself and (view or insert)"
     ),

@@ -12,7 +12,17 @@ import pytest
 
 from edge_agent.classify import sql
 from edge_agent.gate import Pass
-from edge_agent.protocols.postgres import client, core, hidden, link, upstream_rules, write_step
+from edge_agent.protocols.postgres import (
+    client,
+    control,
+    core,
+    hidden,
+    link,
+    steps,
+    transaction,
+    upstream_rules,
+    write_step,
+)
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.pipeline import Job
 from tests.attacks.unguard_wire import WIRE_GUARDS
@@ -40,11 +50,17 @@ def _classifier() -> None:
 
 def _savepoint() -> None:
     _swap(core.Core, "may_be_written", property(lambda self: False))
+    lift = (b"SET transaction_read_only = off",)
+    _swap(hidden.Hidden, "lift_and_guard", property(lambda self: lift, lambda self, value: None))
 
 
 def _lowering() -> None:
-    nothing = property(lambda self: hidden.command(b"_tkq", b"SELECT 1"), lambda self, value: None)
-    _swap(hidden.Hidden, "lower", nothing)
+    for where in (control, steps):
+        _swap(where, "LOWER", b"SET transaction_isolation = 'read committed'")
+
+
+def _left_savepoints() -> None:
+    _swap(transaction.Transaction, "releases", lambda self: ())
 
 
 def _alarm() -> None:
@@ -106,8 +122,6 @@ def _start_up() -> None:
 
 
 def _started() -> None:
-    from edge_agent.protocols.postgres import steps
-
     def never(portal: Any) -> None:
         return None
 
@@ -119,6 +133,7 @@ GUARDS: Final[dict[str, Callable[[], None]]] = {
     "the classifier": _classifier,
     "the savepoint round what is not approved": _savepoint,
     "read-only again before a commit without writes": _lowering,
+    "savepoints are left before that": _left_savepoints,
     "read-only from the start of the session": _start_up,
     "the alarm on a default that was undone": _alarm,
     "names that clients may not use": _names,

@@ -41,15 +41,15 @@ class Twin:
         if self.lane and (passage := session.lane.take(chunk)) is not None:
             self.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, session.lane.bind))
             self.passed += 1
-            self._send(chunk)
+            self._send(session.lane.sent)
             return
         session.client_bytes(chunk)
         self._settle()
 
     def server(self, chunk: bytes) -> None:
         """The server sends."""
-        if self.lane and self.session.lane.answers(chunk):
-            self.told += chunk
+        if self.lane and (shown := self.session.lane.answers(chunk)) is not None:
+            self.told += shown
             return
         self.session.server_bytes(chunk)
         self._settle()

@@ -8,15 +8,17 @@ from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.gate import Pass
 from edge_agent.mask.owed import Owed
 from edge_agent.protocols.postgres import encode, expect, messages, sqlstate
+from edge_agent.protocols.postgres.control import KINDS, is_plain
 from edge_agent.protocols.postgres.copy_out import masked_copy
 from edge_agent.protocols.postgres.core import Core, Step, refused
 from edge_agent.protocols.postgres.door import COPY_OUT, Judgement, Route
 from edge_agent.protocols.postgres.events import Forwarded
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.limits import HEADER_BYTES, NAME_BYTES
+from edge_agent.protocols.postgres.link import FAILED
 from edge_agent.protocols.postgres.masking import masked_execute, masked_query
 from edge_agent.protocols.postgres.messages import malformed
-from edge_agent.protocols.postgres.pipeline import Job, Portal, Statement, Tail, command_of
+from edge_agent.protocols.postgres.pipeline import ABSENT, Job, Portal, Statement, Tail, command_of
 from edge_agent.protocols.postgres.sql_prepared import by_sql, executed
 from edge_agent.protocols.postgres.steps import before_query, group_end, synced, transaction_step
 from edge_agent.protocols.postgres.write_step import write_step
@@ -134,10 +136,20 @@ class Client:
         ):
             self._refuse(sqlstate.LIMIT_EXCEEDED, "The session has too many prepared statements.", "Close some.")
             return
-        core.guard()
         core.by_sql.put(message.name, None)
         undo = core.statements.put(message.name, statement)
+        if self._needs_no_server(judgement, statement):
+            statement.age = ABSENT
+            self._link.say(encode.PARSE_COMPLETE_MESSAGE)
+            return
+        core.guard()
         self._link.send(buffer[start:end], Expected(b"", b"1", undo=undo))
+
+    def _needs_no_server(self, judgement: Judgement, statement: Statement) -> bool:
+        """Whether what it is parsed for is done by a Query of ours (`control`), and the client waits for no more."""
+        if statement.name or judgement.route is not Route.TRANSACTION or not is_plain(statement.text):
+            return False
+        return self._link.quiet and self._link.status != FAILED and judgement.verdict.actions[0].kind in KINDS
 
     def _bind(self, buffer: bytes, start: int, end: int) -> None:
         core = self._core
@@ -181,6 +193,9 @@ class Client:
         core.flush_tail()
         core.guard()
         if message.kind == b"S":
+            statement = core.statements.get(message.name)
+            if statement is not None and statement.age == ABSENT:
+                core.trust(statement)
             self._link.send(raw, expect.DESCRIBE_STATEMENT)
             return
         portal = core.portals.get(message.name)

@@ -30,7 +30,7 @@ from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.hidden import Hidden
 from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION, Broken, Link
 from edge_agent.protocols.postgres.masking import HIDES, Result, watch
-from edge_agent.protocols.postgres.pipeline import Job, Portal, SessionLimits, Sized, Statement, Tail
+from edge_agent.protocols.postgres.pipeline import ABSENT, Job, Portal, SessionLimits, Sized, Statement, Tail
 from edge_agent.protocols.postgres.transaction import Transaction, Write
 from twokeys.effect import Effect as Does
 
@@ -162,14 +162,15 @@ class Core:
 
     def trust(self, statement: Statement) -> None:
         """See that the server has this text under its name: parsed anew where something else may be there (W3)."""
-        if statement.age == self.age or not statement.name:
+        if statement.age == self.age or (not statement.name and statement.age != ABSENT):
             return
         age, statement.age = statement.age, self.age
 
         def undo() -> None:
             statement.age = age
 
-        self.link.send(encode.close(b"S", statement.name), expect.HIDDEN_CLOSE)
+        if statement.name:
+            self.link.send(encode.close(b"S", statement.name), expect.HIDDEN_CLOSE)
         parse = encode.parse(statement.name, statement.text, statement.types)
         self.link.send(parse, Expected(b"", b"1", hidden=True, undo=undo))
 
@@ -226,6 +227,21 @@ class Core:
             self.masks.forget()
         for write in writes:
             self.effects.append(Outcome(write.ticket, ending, write.rows, sqlstate, reason, write.xid))
+
+    def ended(self, answer: Answer) -> None:
+        """The client's transaction may have ended: tell its writes' outcomes when it has."""
+        transaction = self.transaction
+        if transaction is None or self.link.status != IDLE:
+            return
+        self.transaction = None
+        error = self.link.last_error
+        if answer.tags == [b"COMMIT"]:
+            self.end_writes(transaction.writes, Ending.COMMITTED)
+        elif error:
+            state = error.get("C", b"").decode("ascii", "replace")
+            self.end_writes(transaction.writes, Ending.FAILED, state, error.get("M", b"").decode("utf-8", "replace"))
+        else:
+            self.end_writes(transaction.writes, Ending.ROLLED_BACK)
 
     def settle(self) -> None:
         """See that the server's state is what we believe, when all is answered. Raises Broken."""

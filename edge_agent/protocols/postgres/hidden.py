@@ -57,13 +57,15 @@ class Hidden:
     guard_close: bytes = field(init=False)
     guard_undo: bytes = field(init=False)
     lift: bytes = field(init=False)
-    lower: bytes = field(init=False)
     begin: bytes = field(init=False)
     commit: bytes = field(init=False)
     rollback: bytes = field(init=False)
     fail: bytes = field(init=False)
     bracket_open: bytes = field(init=False)
     bracket_close: bytes = field(init=False)
+    release: bytes = field(init=False)
+    lift_and_guard: tuple[bytes, ...] = field(init=False)
+    """Statements, not messages, as `release`: for `control`."""
 
     def __post_init__(self) -> None:
         if not self.guard.startswith(RESERVED_PREFIX) or not _NAME.fullmatch(self.guard):
@@ -78,7 +80,6 @@ class Hidden:
         own("guard_close", b"RELEASE SAVEPOINT " + guard)
         own("guard_undo", b"ROLLBACK TO SAVEPOINT " + guard, b"RELEASE SAVEPOINT " + guard)
         own("lift", b"SET transaction_read_only = off")
-        own("lower", b"SET transaction_read_only = on")
         own("begin", b"BEGIN")
         own("commit", b"COMMIT")
         own("rollback", b"ROLLBACK")
@@ -86,6 +87,9 @@ class Hidden:
         own("fail", b"RELEASE SAVEPOINT " + guard + b"_none")
         own("bracket_open", b"SET default_transaction_read_only = off")
         own("bracket_close", b"SET default_transaction_read_only = on")
+        opened = (b"SAVEPOINT " + guard, b"SET LOCAL transaction_read_only = on")
+        object.__setattr__(self, "release", b"RELEASE SAVEPOINT " + guard)
+        object.__setattr__(self, "lift_and_guard", (b"SET transaction_read_only = off", *opened))
 
     @property
     def fingerprint(self) -> bytes:

@@ -1,7 +1,9 @@
 """The lane: a plain read whose verdict is known, alone on the wire, goes as it came and is answered as it came.
 
-    client's chunk ─▶ take    ─▶ a Passage: record it with `bind`, then write that very chunk to the server
-    server's chunk ─▶ answers ─▶ True: write that very chunk to the client
+    client's chunk ─▶ take    ─▶ a Passage: record it with `bind`, then write `sent`, that very chunk, to the server
+    server's chunk ─▶ answers ─▶ that very chunk: write it to the client
+
+Plain BEGIN, COMMIT and ROLLBACK go by it too, as the Queries that `control` makes of them.
 
 Nearly everything that a driver sends is one chunk that is one Query, or one group of Bind, Execute and Sync (with
 Parse and Describe where drivers send them), and what the server answers is one chunk too. For those nothing has to be
@@ -12,7 +14,8 @@ Rules:
   1. All or nothing: each byte of a chunk is accounted for, or the lane leaves it alone.
   2. Only where the session is at rest (`Session`), with the guard open where it is needed, with the unnamed portal,
      and for a text that policy lets pass as a read, unmasked, and that leaves nothing behind. Its Pass is spent here,
-     once for each chunk.
+     once for each chunk. Control, only as long as nothing was approved in its transaction, and its answer is known to
+     the byte.
   3. A Judgement is used again as long as the door's `era` stays, and a named statement as long as the core's `age`
      does (attack W3).
 
@@ -25,13 +28,24 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from edge_agent.classify.transaction import TxnKind
 from edge_agent.protocols.postgres import encode, expect, messages
 from edge_agent.protocols.postgres import server_messages as server
-from edge_agent.protocols.postgres.core import Core
+from edge_agent.protocols.postgres.control import (
+    KINDS,
+    Plan,
+    awaited,
+    believe,
+    has_no_values,
+    is_plain,
+    lose_unnamed,
+    plan_of,
+)
+from edge_agent.protocols.postgres.core import Core, Step
 from edge_agent.protocols.postgres.door import Route
-from edge_agent.protocols.postgres.expect import Expected
+from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.limits import HEADER_BYTES, WireLimits
-from edge_agent.protocols.postgres.link import IDLE
+from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION
 from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.protocols.postgres.pipeline import Portal, Statement, Undo
 from twokeys.command import QueryProtocol
@@ -42,6 +56,9 @@ MAX_TEXTS: Final = 256
 
 MAX_TEXT_BYTES: Final = 4096
 """A longer one is not known by them."""
+
+MAX_PLANS: Final = 16
+"""Ways to send control that one session knows."""
 
 LONGEST_QUERY: Final = 16 * 1024
 """Of a longer one nobody remembers the Judgement, so it is left to those who judge it once."""
@@ -63,15 +80,18 @@ class Lane:
         core: The session's state.
         wire: Sizes of messages.
         is_at_rest: Whether nothing is under way in the session, and a read needs nothing before it.
+        begin: Begins a step.
     """
 
     __slots__ = (
-        "_client_most", "_core", "_described", "_is_at_rest", "_opens", "_row_most", "_server_most", "_statement",
-        "_texts", "_undo", "bind", "pending", "rests",
+        "_begin", "_client_most", "_core", "_described", "_is_at_rest", "_opens", "_plan", "_plans", "_row_most",
+        "_server_most", "_statement", "_texts", "_undo", "bind", "pending", "rests", "sent",
     )  # fmt: skip
 
-    def __init__(self, core: Core, wire: WireLimits, is_at_rest: Callable[[], bool]) -> None:
-        self._core, self._is_at_rest = core, is_at_rest
+    def __init__(
+        self, core: Core, wire: WireLimits, is_at_rest: Callable[[], bool], begin: Callable[[Step], None]
+    ) -> None:
+        self._core, self._is_at_rest, self._begin = core, is_at_rest, begin
         self.rests: bool | None = None
         """What `is_at_rest` said; None: something has happened since."""
         self._client_most, self._server_most = wire.client_table, wire.server_table
@@ -79,18 +99,22 @@ class Lane:
         self._texts: dict[bytes, Passage] = {}
         self.pending = b""
         """The chunk in flight that the core was not told of."""
+        self.sent = b""
+        """What the server is to get of what was taken last."""
         self.bind: bytes | None = None
         """The Bind message of what was taken last; None for a Query."""
         self._statement: Statement | None = None
         self._undo: Undo | None = None
         self._opens = b""
         self._described = False
+        self._plan: Plan | None = None
+        self._plans: dict[tuple[bytes, bool, bool], Plan] = {}
 
     def take(self, data: bytes) -> Passage | None:
         """Take a chunk of the client that is a read which passes as it is: nothing more need be done about it.
 
         Returns:
-            What is to be appended to the journal (with `bind`) before the chunk is written to the server.
+            What is to be appended to the journal (with `bind`) before `sent` is written to the server.
             None: hand the chunk to `Session.client_bytes`.
         """
         if self.rests is None:
@@ -104,41 +128,57 @@ class Lane:
             return self._take_query(data)
         return self._take_parsed(data) if kind == messages.PARSE else None
 
-    def answers(self, data: bytes) -> bool:
-        """Whether a chunk of the server is the whole answer to what was taken, and nothing else.
+    def answers(self, data: bytes) -> bytes | None:
+        """What the client is to get where a chunk of the server is the whole answer to what was taken, and no more.
 
-        When True write it to the client as it is; when False hand it to `Session.server_bytes`.
+        None: hand the chunk to `Session.server_bytes`.
         """
         if not self.pending:
-            return False
+            return None
+        if self._plan is not None:
+            return self._answered(self._plan, data)
         end, at = len(data) - _READY_BYTES, len(self._opens)
         if end <= at or not data.endswith(_READY[self._core.link.status]) or not data.startswith(self._opens):
-            return False
+            return None
         if self._described:
             length = _length(data, at + 1)[0]
             if data[at] != server.ROW_DESCRIPTION or not 4 <= length <= self._server_most[server.ROW_DESCRIPTION]:
-                return False
+                return None
             at += 1 + length
             if at >= end:
-                return False
+                return None
         most = self._row_most
         while data[at] == server.DATA_ROW:
             length = _length(data, at + 1)[0]
             at += 1 + length
             if not 4 <= length <= most or at >= end:
-                return False
+                return None
         length = _length(data, at + 1)[0]
         if data[at] != server.COMMAND_COMPLETE or at + 1 + length != end:
-            return False
+            return None
         if not 4 <= length <= self._server_most[server.COMMAND_COMPLETE]:
-            return False
+            return None
         self.pending = b""
-        return True
+        return data
 
-    def tell(self) -> None:
-        """Tell the core what is in flight: from here on it goes the general way."""
+    def tell(self) -> bool:
+        """Tell the core what is in flight: from here on it goes the general way.
+
+        Returns:
+            Whether the chunk's last message, the Sync after control, is still to be handled.
+        """
         self.pending = b""
-        self._core.link.await_answers(self._expected())
+        plan, self._plan = self._plan, None
+        if plan is None:
+            self._core.link.await_answers(self._expected())
+            return False
+        core, answer, lifting = self._core, Answer(), Answer()
+        core.grouped = self.bind is not None
+        if self._opens:
+            core.link.say(self._opens)
+        core.link.await_answers(plan.expected(answer, lifting))
+        self._begin(awaited(core, plan, answer, lifting))
+        return core.grouped
 
     # one kind of chunk each
 
@@ -155,6 +195,9 @@ class Lane:
             if passage is None:
                 return None
             self._remember(data, passage)
+        plan = None
+        if passage.action is not None and (plan := self._planned(passage)) is None:
+            return None
         if not self._is_admitted(passage):
             return None
         if b"" in core.statements.held:
@@ -162,7 +205,8 @@ class Lane:
         if b"" in core.portals.held:
             core.portals.put(b"", None)
         self.bind, self._opens, self._described, self._statement = None, b"", True, None
-        self.pending = data
+        self._plan, self.pending = plan, data
+        self.sent = data if plan is None else plan.query
         return passage
 
     def _take_parsed(self, data: bytes) -> Passage | None:
@@ -209,7 +253,7 @@ class Lane:
         name_end = data.find(b"\0", name_at, end)
         if name_end < 0 or data[name_at - 1]:
             return None
-        statement = None
+        statement, plan = None, None
         if passage is None:
             statement = core.statements.held.get(data[name_at:name_end])
             if statement is None or statement.age != core.age:
@@ -221,6 +265,10 @@ class Lane:
                     return None
         elif name_end != name_at:
             return None
+        if passage.action is not None:
+            plan = self._planned(passage)
+            if plan is None or not has_no_values(data[name_end + 1 : end]):
+                return None
         if not self._is_admitted(passage):
             return None
         self._undo = None
@@ -230,9 +278,13 @@ class Lane:
             self._undo, self._opens = core.statements.put(b"", statement), _PARSED
         self._statement, self._described = statement, described
         self.bind = data[start:end]
-        if core.link.status != IDLE:
-            core.portals.put(b"", self._portal(statement, self.bind))
-        self.pending = data
+        if core.link.status != IDLE or plan is not None:
+            core.portals.put(b"", self._portal(statement, self.bind, sent=plan is None))
+        if plan is not None:
+            lose_unnamed(core)
+            self._opens += encode.NO_DATA_MESSAGE * described
+        self._plan, self.pending = plan, data
+        self.sent = data if plan is None else plan.query
         return passage
 
     # what they share
@@ -240,9 +292,41 @@ class Lane:
     def _judged(self, protocol: QueryProtocol, text: bytes, types: tuple[int, ...] = ()) -> Passage | None:
         door = self._core.door
         judgement = door.judge(protocol, text)
+        if judgement.route is Route.TRANSACTION:
+            action = judgement.verdict.actions[0]
+            if action.kind not in KINDS or action.asks_for_writing or not is_plain(text):
+                return None
+            passage = Passage(judgement, protocol, text, door.era, types)
+            passage.action = action
+            return passage
         if judgement.route is not Route.READ or judgement.leaves or judgement.masks is not None:
             return None
         return Passage(judgement, protocol, text, door.era, types)
+
+    def _planned(self, passage: Passage) -> Plan | None:
+        """How plain control goes now; None where its answer is not known to the byte."""
+        core, action = self._core, passage.action
+        transaction, begins = core.transaction, action is not None and action.kind is TxnKind.BEGIN
+        if action is None or begins is not (transaction is None):
+            return None
+        if transaction is not None and (transaction.writes or transaction.savepoints):
+            return None
+        if core.link.status != (IDLE if begins else IN_TRANSACTION):
+            return None
+        key = passage.text, core.guarded, transaction.lifted if transaction is not None else core.door.may_write
+        plan = self._plans.get(key)
+        if plan is None and (plan := plan_of(core, action, passage.text)) is not None:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _answered(self, plan: Plan, data: bytes) -> bytes | None:
+        if data != plan.answer:
+            return None
+        self.pending, self._plan = b"", None
+        believe(self._core, plan)
+        return self._opens + plan.shown + _READY[self._core.link.status]
 
     def _is_admitted(self, passage: Passage) -> bool:
         core = self._core
@@ -274,7 +358,7 @@ class Lane:
             core.portals.put(b"", self._portal(statement, self.bind))
 
     @staticmethod
-    def _portal(statement: Statement, bind: bytes) -> Portal:
+    def _portal(statement: Statement, bind: bytes, *, sent: bool = True) -> Portal:
         portal = Portal(b"", statement, bind)
-        portal.sent = portal.started = True
+        portal.sent, portal.started = sent, True
         return portal

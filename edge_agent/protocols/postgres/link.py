@@ -105,6 +105,13 @@ class Link:
         permission.spend()
         self.send(data, expected)
 
+    def forward_query(self, permission: Pass, query: bytes, expected: Iterable[Expected]) -> None:
+        """The same for a Query of several statements, of which the client sees not all. Raises as `forward`."""
+        first, *others = expected
+        self.forward(permission, query, first)
+        self._expected.extend(others)
+        self.unanswered += 1
+
     def await_answers(self, expected: Iterable[Expected]) -> None:
         """What the lane has forwarded is answered here: a Query, or a group with its Sync."""
         self._expected.extend(expected)

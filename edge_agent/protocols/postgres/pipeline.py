@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.protocols.postgres.messages import Bind
@@ -115,6 +115,9 @@ class Job:
         """Whether a simple Query carried it."""
         return self.portal is None
 
+
+ABSENT: Final = -1
+"""The age of an unnamed Statement that the server has not, or has no longer."""
 
 V = TypeVar("V", Statement, Portal)
 

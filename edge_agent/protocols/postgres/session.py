@@ -93,7 +93,7 @@ class Session:
         self._step: Step | None = None
         self._want = Want.QUIET
         self._deserted = False
-        self.lane = Lane(self._core, wire, self._is_at_rest)
+        self.lane = Lane(self._core, wire, self._is_at_rest, self._begin)
         """Each chunk is shown to it first: see `Lane.take` and `Lane.answers`."""
         self.over = False
         """The session has ended: write what is left, then close both sides."""
@@ -329,12 +329,12 @@ class Session:
         self.lane.rests = None
         data = self.lane.pending
         if data:
-            self.lane.tell()
+            left = self.lane.tell()
             spans, unit = self._splitter.feed(data), self._unit
             unit.forget()
             unit.spans, unit.first = spans, 0
             # Kept until the answer has come: what the server calls a write is handed in again.
-            self._later = (spans, len(spans), self._splitter.buffer)
+            self._later = (spans, len(spans) - left, self._splitter.buffer)
 
     def _begin(self, step: Step) -> None:
         """Begin a step; `_pump` carries it on."""

@@ -9,6 +9,7 @@ from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.classify.transaction import TxnAction, TxnKind
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
+from edge_agent.protocols.postgres.control import LOWER, plan_of, planned
 from edge_agent.protocols.postgres.core import Core, Step, Want, ask, refused, rolled_back, send_job, settled
 from edge_agent.protocols.postgres.events import Ending, Forwarded
 from edge_agent.protocols.postgres.expect import SYNC, Answer
@@ -45,10 +46,16 @@ def transaction_step(core: Core, job: Job) -> Step:
         core.decline(job.judgement, job.command.text, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened)
         yield from refused(core, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened, error.not_done, error.advice)
         return
-    core.leave_guard()
     core.records.append(
         Forwarded(job.judgement, job.command.protocol, job.command.text, job.portal.raw if job.portal else None)
     )
+    plan = None
+    if job.simple or (job.tail is not None and not job.command.parameter_values):
+        plan = plan_of(core, action, job.command.text)
+    if plan is not None:
+        yield from planned(core, job, permission, plan)
+        return
+    core.leave_guard()
     match action.kind:
         case TxnKind.BEGIN if core.link.status == IDLE:
             yield from _begin(core, job, permission, action)
@@ -107,29 +114,15 @@ def _commit(core: Core, job: Job, permission: Pass, transaction: Transaction) ->
     """COMMIT. Where nothing was approved, read-only first: a cursor WITH HOLD or a deferred trigger runs in it."""
     answer = Answer()
     if transaction.lifted and not transaction.writes and core.link.status == IN_TRANSACTION:
-        core.link.send_hidden(core.hidden.lower, 1, Answer())
+        # What a savepoint set ends with it: all are left first, as COMMIT would.
+        before = (*transaction.releases(), LOWER)
+        core.link.send_hidden(b"".join(map(core.hidden.question, before)), len(before), Answer())
         core.link.sync()
     core.committing = core.link.status == IN_TRANSACTION
     send_job(core, permission, job, anew=False, answer=answer)
     yield Want.QUIET
     core.committing = False
-    _ended(core, answer)
-
-
-def _ended(core: Core, answer: Answer) -> None:
-    """The client's transaction may have ended: tell its writes' outcomes when it has."""
-    transaction = core.transaction
-    if transaction is None or core.link.status != IDLE:
-        return
-    core.transaction = None
-    error = core.link.last_error
-    if answer.tags == [b"COMMIT"]:
-        core.end_writes(transaction.writes, Ending.COMMITTED)
-    elif error:
-        state, reason = error.get("C", b"").decode("ascii", "replace"), error.get("M", b"").decode("utf-8", "replace")
-        core.end_writes(transaction.writes, Ending.FAILED, state, reason)
-    else:
-        core.end_writes(transaction.writes, Ending.ROLLED_BACK)
+    core.ended(answer)
 
 
 def _other(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:
@@ -151,7 +144,7 @@ def _other(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:
             if action.read_only and not transaction.savepoints:
                 transaction.read_only = True
         case _:
-            _ended(core, answer)
+            core.ended(answer)
 
 
 def group_end(core: Core) -> Step:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edge_agent.preview.target import quoted
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -62,6 +64,14 @@ class Transaction:
         undone = self.writes[kept:]
         del self.writes[kept:], self.savepoints[at + 1 :]
         return undone
+
+    def releases(self) -> tuple[bytes, ...]:
+        """Statements that leave all savepoints; the youngest of a name is found first."""
+        if not self.savepoints:
+            return ()
+        oldest = self.savepoints[0][0]
+        release = b"RELEASE SAVEPOINT " + quoted(oldest).encode()
+        return (release,) * sum(name == oldest for name, _ in self.savepoints)
 
     def _find(self, name: str) -> int:
         for at in range(len(self.savepoints) - 1, -1, -1):

@@ -48,7 +48,7 @@ from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.fingerprint import search_path_of
 from edge_agent.protocols.postgres.link import FAILED, HIDDEN_BUILTINS, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.locks import read_locks
-from edge_agent.protocols.postgres.pipeline import Job
+from edge_agent.protocols.postgres.pipeline import ABSENT, Job
 from edge_agent.protocols.postgres.places import Place, last_error, place_of, run
 from edge_agent.protocols.postgres.preview_step import answered
 from edge_agent.protocols.postgres.probation import on_probation
@@ -155,6 +155,8 @@ def _types(core: Core, job: Job) -> Generator[Want, Order | None, tuple[int, ...
     guarded = core.link.status == IN_TRANSACTION and core.may_be_written
     if guarded:
         core.link.send_hidden(core.hidden.guard_open, 2, answer)
+    if job.portal.statement.age == ABSENT:
+        core.trust(job.portal.statement)
     describe = encode.describe(b"S", job.portal.statement.name)
     core.link.send(describe, Expected(b"t", b"Tn", hidden=True, answer=answer))
     if guarded:

@@ -89,6 +89,21 @@ def test_g2_a_holding_cursor_runs_read_only_at_commit(edge: Shell) -> None:
     assert count(edge.postgres) == before
 
 
+@pytest.mark.parametrize("savepoints", [("a",), ("a", "b"), ("a", "a"), ('"A b"',)], ids=",".join)
+def test_g2_a_holding_cursor_runs_read_only_at_commit_under_savepoints_of_the_client(
+    edge: Shell, savepoints: tuple[str, ...]
+) -> None:
+    before = count(edge.postgres)
+    with psycopg.connect(edge.dsn, autocommit=True) as client:
+        client.execute("BEGIN")
+        for name in savepoints:
+            client.execute(f"SAVEPOINT {name}".encode())
+        client.execute("DECLARE h CURSOR WITH HOLD FOR SELECT * FROM matrix.seeing")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            client.execute("COMMIT")
+    assert count(edge.postgres) == before
+
+
 def test_g3_a_deferred_trigger_of_a_temporary_table_runs_read_only_at_commit(edge: Shell) -> None:
     before = count(edge.postgres)
     with psycopg.connect(edge.dsn, autocommit=True) as client:

@@ -167,9 +167,9 @@ class Served:
             data = b""
         if source is self.client:
             self._from_client(data) if data else self.session.client_gone()
-        elif data and self.session.lane.answers(data):
+        elif data and (shown := self.session.lane.answers(data)) is not None:
             with suppress(OSError):
-                self.client.sendall(data)
+                self.client.sendall(shown)
         else:
             self.session.server_bytes(data) if data else self.session.server_gone()
 
@@ -181,7 +181,7 @@ class Served:
         bind = self.session.lane.bind
         self.shell.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, bind))
         with suppress(OSError):
-            self.upstream.sendall(data)
+            self.upstream.sendall(self.session.lane.sent)
 
     def _settle(self) -> None:
         while effects := self.session.take_effects():

@@ -34,6 +34,7 @@ def data_row(*values: bytes) -> bytes:
 
 
 ROW_DESCRIPTION = encode.message(b"T", b"\0\1a\0" + b"\0" * 18)
+_CONTROL = (b"BEGIN", b"COMMIT", b"ROLLBACK")
 PARAMETERS = encode.message(b"t", b"\0\0")
 
 
@@ -73,8 +74,18 @@ class Server:
             return b""
         if kind == messages.QUERY:
             self.statements.pop(b"", None)
-            return self._run("simple", messages.read_query(data, start, end)) + self._ready()
+            self.portals.pop(b"", None)
+            return self._simple(messages.read_query(data, start, end)) + self._ready()
         return self._extended(kind, data, start, end)
+
+    def _simple(self, text: bytes) -> bytes:
+        """Run a Query's statements, up to the first that fails."""
+        out = b""
+        for statement in text.split(b"; "):
+            out += (answer := self._run("simple", statement))
+            if answer.startswith(b"E"):
+                break
+        return out
 
     def _extended(self, kind: int, data: bytes, start: int, end: int) -> bytes:
         match kind:
@@ -92,7 +103,9 @@ class Server:
                 return encode.BIND_COMPLETE_MESSAGE
             case messages.DESCRIBE:
                 describe = messages.read_describe(data, start, end)
-                return (PARAMETERS if describe.kind == b"S" else b"") + ROW_DESCRIPTION
+                found = (self.statements if describe.kind == b"S" else self.portals).get(describe.name, b"")
+                rows = encode.NO_DATA_MESSAGE if found in _CONTROL else ROW_DESCRIPTION
+                return (PARAMETERS if describe.kind == b"S" else b"") + rows
             case messages.EXECUTE:
                 execute = messages.read_execute(data, start, end)
                 if execute.portal not in self.portals:
@@ -156,8 +169,9 @@ class Server:
     def _control(self, word: bytes, text: bytes) -> bytes | None:
         """Transaction control and the settings that matter; None for anything else."""
         match word.split():
-            case [b"BEGIN", *rest]:
-                self.status, self.read_only = ord("T"), b"READ" not in rest or b"ONLY" in rest
+            case [b"BEGIN", *rest] | [b"START", b"TRANSACTION", *rest]:
+                self.status, self.read_only = ord("T"), b"WRITE" not in rest
+                return encode.command_complete(b"BEGIN" if word.startswith(b"BEGIN") else b"START TRANSACTION")
             case [b"COMMIT"]:
                 failed, late = self.status == ord("E"), self.deferred
                 self._leave()
@@ -253,11 +267,11 @@ class Script:
             return
         self.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, session.lane.bind))
         self.passed.append(chunk)
-        self._server_gets(chunk)
+        self._server_gets(session.lane.sent)
 
     def _server(self, chunk: bytes) -> None:
-        if self.session.lane.answers(chunk):
-            self.told += chunk
+        if (shown := self.session.lane.answers(chunk)) is not None:
+            self.told += shown
             return
         self.session.server_bytes(chunk)
         self.told += self.session.take_to_client()

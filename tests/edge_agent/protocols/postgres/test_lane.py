@@ -91,12 +91,12 @@ def test_an_unnamed_read_goes_by_the_lane() -> None:
     assert script.sent == messages
 
 
-def test_it_is_left_alone_in_a_transaction_and_for_what_is_no_read() -> None:
+def test_it_is_left_alone_without_a_guard_and_for_what_is_no_read() -> None:
     script = Script(answers=[True])
     assert not goes_by_the_lane(script, encode.parse(b"", WRITE) + encode.bind(b"", b"") + EXECUTE + SYNC)
     assert not goes_by_the_lane(script, encode.parse(b"", READ) + encode.bind(b"p", b"") + EXECUTE + SYNC)
     assert not goes_by_the_lane(script, encode.parse(b"", READ) + encode.bind(b"", b"t") + EXECUTE + SYNC)
-    script.client(encode.query(b"BEGIN"))
+    script.client(encode.query(b"BEGIN /* without a guard */"))
     assert not goes_by_the_lane(script, encode.parse(b"", READ) + encode.bind(b"", b"", (b"1",)) + EXECUTE + SYNC)
 
 
@@ -190,7 +190,7 @@ def test_an_answer_that_ends_in_another_state_is_the_general_ways(status: bytes)
     script = Script()
     assert asked(script, encode.query(READ_ONE)) is not None
     answer = script.server.feed(encode.query(READ_ONE))[:-1] + status
-    assert not script.session.lane.answers(answer)
+    assert script.session.lane.answers(answer) is None
     script.session.server_bytes(answer)
     assert [effect.alarm for effect in script.session.take_effects() if isinstance(effect, Terminate)] == [True]
 
@@ -225,14 +225,16 @@ def test_in_a_transaction_that_may_not_write_reads_go_by_the_lane() -> None:
     group = encode.bind(b"", b"s", (b"1",)) + EXECUTE + SYNC
     script.client(group)
     script.client(encode.query(READ_ONE))
-    assert script.passed == [group, encode.query(READ_ONE)]
+    assert script.passed == [encode.query(b"BEGIN"), group, encode.query(READ_ONE)]
     assert script.client(encode.execute(b""), SYNC)[:1] == b"E"
 
 
-def test_in_a_transaction_that_may_write_no_read_goes_by_the_lane() -> None:
+def test_in_a_transaction_that_may_write_no_read_goes_by_the_lane_without_the_guard() -> None:
     script = Script(answers=[True])
-    script.client(encode.query(b"BEGIN"))
+    script.client(encode.query(b"BEGIN /* plain words alone bring the guard */"))
     assert asked(script, encode.query(READ_ONE)) is None
+    script.client(encode.query(b"ROLLBACK"), encode.query(b"BEGIN"))
+    assert asked(script, encode.query(READ_ONE)) is not None
 
 
 @given(st.binary(max_size=40), st.integers(0, 60))
@@ -241,7 +243,7 @@ def test_an_answer_with_any_other_byte_is_left_to_the_general_way(noise: bytes, 
     assert asked(script, encode.query(READ_ONE)) is not None
     answer = script.server.feed(encode.query(READ_ONE))
     changed = answer[:at] + noise + answer[at:]
-    if script.session.lane.answers(changed):
+    if script.session.lane.answers(changed) is not None:
         splitter = Splitter(WireLimits().server_table)
         shown = "".join(chr(kind) for kind, _, _ in splitter.feed(changed))
         assert not splitter.pending

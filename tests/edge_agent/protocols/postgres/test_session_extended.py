@@ -81,7 +81,7 @@ def test_an_error_at_the_hidden_commit_reaches_the_client_before_its_ready() -> 
 def test_a_pipelined_transaction_is_tracked() -> None:
     script = Script(answers=[True])
     parts = (b"BEGIN", b"SELECT 1", WRITE, b"SELECT 2", b"COMMIT")
-    assert kinds(script.client(*(bound(text) for text in parts), SYNC)) == "12TC12TDDC12TC12TDDC12TCZI"
+    assert kinds(script.client(*(bound(text) for text in parts), SYNC)) == "12nC12TDDC12TC12TDDC12nCZI"
     assert [read_only for _, _, read_only in script.server.ran] == [True, False, True]
     assert endings(script) == [Ending.COMMITTED] and script.server.status == ord("I")
 
