@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import Final
 
 from edge_agent.classify.cache import Classifier
+from edge_agent.classify.settings import narrows, schemas_in
 from edge_agent.classify.sql import SqlVerdict
 from edge_agent.gate import Gate, Pass
 from edge_agent.mask.owed import Masks
@@ -51,6 +52,7 @@ class SessionDoor:
         self._alike: OrderedDict[tuple[QueryProtocol, int], Judgement] = OrderedDict()
         self._generation = gate.generation
         self._era = 0
+        self._confirmed = ""
         self._masks = masks if masks is not None else Masks(tuple)
         self._masks.changed = self._forget
 
@@ -101,8 +103,14 @@ class SessionDoor:
         return self._gate.admit_within(judgement.decision, rows)
 
     def confirm(self, search_path: str) -> bool:
-        """See Door. Where names prove nothing already, they mean what judgements took them for: anything."""
-        if not self._search_path or schemas_of(search_path, self._role) == self._search_path:
+        """See Door. Where names prove nothing already, they mean what judgements took them for: anything. They
+        were judged by each schema of the session's start, so fewer of these are as good."""
+        if not self._search_path or search_path == self._confirmed:
+            return True
+        named = schemas_in(search_path)
+        mapped = None if named is None else [self._role if name == "$user" else name for name in named]
+        if schemas_of(search_path, self._role) == self._search_path or narrows(mapped, self._search_path):
+            self._confirmed = search_path
             return True
         self.distrust_names()
         return False

@@ -40,7 +40,7 @@ def function_call(findings: Findings, node: Tree) -> None:
             findings.because(f"calls {name}, which changes something")
             findings.function("pg_catalog", name, Effect.WRITE)
             return
-        if name == "set_config" and is_harmless_set_config(node.get("args", [])):
+        if name == "set_config" and is_harmless_set_config(node.get("args", []), findings.search_path):
             return
         if mark is not None:
             findings.because(f"calls {name}, which is no proven reader")

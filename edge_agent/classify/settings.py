@@ -1,11 +1,14 @@
 """SET, RESET and set_config: which settings a caller may change without asking.
 
 A listed setting changes how results look or how long they may take, or it is part of the session's fingerprint that
-an approval covers. What changes the meaning of SQL, the role, or the read-only mode is not listed.
+an approval covers. What changes the meaning of SQL, the role, or the read-only mode is not listed. A search_path may be
+narrowed to some of the session's own schemas, in any order.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Final
 
 from edge_agent.classify.names import words
@@ -20,6 +23,10 @@ HARMLESS: Final = words(
     enable_hashjoin enable_incremental_sort enable_indexonlyscan enable_indexscan enable_material enable_memoize
     enable_mergejoin enable_nestloop enable_parallel_append enable_parallel_hash enable_partition_pruning
     enable_partitionwise_aggregate enable_partitionwise_join enable_seqscan enable_sort enable_tidscan
+    seq_page_cost random_page_cost cpu_tuple_cost cpu_index_tuple_cost cpu_operator_cost effective_cache_size
+    parallel_setup_cost parallel_tuple_cost max_parallel_workers_per_gather cursor_tuple_fraction geqo
+    from_collapse_limit join_collapse_limit
+    check_function_bodies xmloption escape_string_warning ssl_renegotiation_limit
     """
 )
 """Settings that any value may be given. `row_security = off` shows no row more: what would be filtered fails."""
@@ -32,6 +39,9 @@ RESETTABLE: Final = HARMLESS | words(
 )
 """Settings that may return to what the Edge started the session with. Not transaction_read_only: its reset value is
 `off` on PostgreSQL 15."""
+
+DEFAULTS: Final = {"default_tablespace": "", "default_table_access_method": "heap"}
+"""Where new tables go by default, as every dump says again: no other value."""
 
 _ON: Final = frozenset({"on", "true", "yes", "1", "tru", "tr", "t", "ye", "y"})
 _UTF8: Final = frozenset({"utf8", "unicode"})
@@ -50,6 +60,11 @@ def constant(node: Tree) -> str | None:
     if "boolval" in value:
         return "on" if value["boolval"].get("boolval") else "off"
     return None
+
+
+def text_of(node: Tree) -> str | None:
+    """A string constant's value; None for anything else."""
+    return constant(node) if "sval" in node.get("A_Const", {}) else None
 
 
 def hides_builtins(search_path: str) -> bool:
@@ -76,23 +91,57 @@ def is_harmless_value(name: str, value: str | None) -> bool:
         return True
     if name == "client_encoding":
         return value is not None and "".join(filter(str.isalnum, value.lower())) in _UTF8
-    if name == "default_transaction_read_only":
+    if name in ("default_transaction_read_only", "standard_conforming_strings"):
+        # What the Edge began the session with; without the latter every text would mean something else.
         return is_on(value)
+    if name in DEFAULTS:
+        return value == DEFAULTS[name]
     if name == "default_transaction_isolation":
         return value is not None and value.lower() in ISOLATION_LEVELS
     return False
 
 
-def is_harmless_set_config(arguments: list[Tree]) -> bool:
-    """Whether set_config's constant arguments set something harmless.
+_SCHEMA: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([A-Za-z_][A-Za-z0-9_$]*))\s*(,|$)', re.ASCII)
+
+
+def schemas_in(search_path: str) -> tuple[str, ...] | None:
+    """The schemas of a search_path's text, in order; None for a spelling that may not be read as PostgreSQL reads it.
+
+    https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+    """
+    schemas: list[str] = []
+    at, more = 0, bool(search_path.strip())
+    while more:
+        found = _SCHEMA.match(search_path, at)
+        if found is None:
+            return None
+        quoted, plain, comma = found.groups()
+        schemas.append(plain.lower() if plain else quoted.replace('""', '"'))
+        at, more = found.end(), comma == ","
+    return tuple(schemas) if at == len(search_path) or not schemas else None
+
+
+def narrows(schemas: Iterable[str | None] | None, path: tuple[str, ...]) -> bool:
+    """Whether a search_path of these schemas finds nothing that `path` doesn't: names are judged by each schema of
+    the path, in whatever order, and the worst counts.
+
+    Args:
+        schemas: Of the new path; None, or a None among them: not known.
+        path: By which unqualified names are judged; empty: they prove nothing, and no path does.
+    """
+    return bool(path) and schemas is not None and all(name is not None and name in (*path, "") for name in schemas)
+
+
+def is_harmless_set_config(arguments: list[Tree], path: tuple[str, ...] = ()) -> bool:
+    """Whether set_config's constant arguments set something harmless; `path` as for `narrows`.
 
     An empty search_path is among it: pg_dump sets it, and then an unqualified name finds nothing but the catalogue.
     """
     if len(arguments) != 3:
         return False
-    name, value = constant(arguments[0]), constant(arguments[1])
-    if name is None or "sval" not in arguments[0]["A_Const"]:
+    name, value = text_of(arguments[0]), constant(arguments[1])
+    if name is None:
         return False
     if name.lower() == "search_path":
-        return value == ""
+        return value == "" or (value is not None and narrows(schemas_in(value), path) and not hides_builtins(value))
     return is_harmless_value(name, value)

@@ -10,7 +10,14 @@ from edge_agent.classify.definitions import DEFINITIONS, PRIVILEGED, define, pri
 from edge_agent.classify.findings import Findings
 from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.classify.parser import Tree
-from edge_agent.classify.settings import RESETTABLE, constant, hides_builtins, is_harmless_value
+from edge_agent.classify.settings import (
+    RESETTABLE,
+    constant,
+    hides_builtins,
+    is_harmless_value,
+    narrows,
+    text_of,
+)
 from edge_agent.classify.transaction import (
     PREPARED,
     Contradiction,
@@ -131,7 +138,11 @@ def _set(findings: Findings, node: Tree, at: int) -> Statement:
             value = constant(values[0]) if len(values) == 1 else None
             if name == "search_path" and hides_builtins(", ".join(constant(each) or "?" for each in values)):
                 return Statement("SET", refusal=_HIDES_BUILTINS)
-            if not is_harmless_value(name, value):
+            if name == "search_path":
+                harmless = narrows([text_of(each) for each in values], findings.search_path)
+            else:
+                harmless = is_harmless_value(name, value)
+            if not harmless:
                 findings.privileged(f"changes the setting {name}")
         case "VAR_SET_MULTI" if name == "session characteristics":
             options = [option["DefElem"] for option in values]

@@ -17,12 +17,14 @@ SIMPLE = QueryProtocol.SIMPLE
 READ = b"SELECT count(*) FROM orders"
 
 
-def opened(policies: str = STARTER_TEXT, *, sponsor: str = "ann") -> tuple[Gate, SessionDoor]:
+def opened(
+    policies: str = STARTER_TEXT, *, sponsor: str = "ann", search_path: str = "shop"
+) -> tuple[Gate, SessionDoor]:
     gate = Gate()
     gate.stand(Standing())
     gate.enter(World("edge-1", 1, Policies(policies, 1), {}))
     caller = Caller("agent-7", CallerKind.MACHINE, sponsor)
-    return gate, SessionDoor(gate, SqlClassifier(), caller, "sample-db", "shop", "edge")
+    return gate, SessionDoor(gate, SqlClassifier(), caller, "sample-db", search_path, "edge")
 
 
 def test_a_repeated_text_is_judged_once() -> None:
@@ -94,6 +96,21 @@ def test_unqualified_names_prove_nothing_once_they_may_have_moved() -> None:
     before = door.judge(SIMPLE, READ).verdict.classification.accesses
     door.distrust_names()
     assert door.judge(SIMPLE, READ).verdict.classification.accesses != before
+
+
+@pytest.mark.parametrize("path", ["shop, public", '"public","shop"', "shop", '""', "", '"$user", shop'])
+def test_names_mean_what_they_were_judged_by_on_a_narrower_path(path: str) -> None:
+    _, door = opened(search_path='"$user", shop, public')
+    assert door.confirm(path)
+    assert door.confirm(path)
+    assert door.judge(SIMPLE, READ).route is Route.READ
+
+
+@pytest.mark.parametrize("path", ["evil", "shop, evil", '"shop, public"', '"shopx,"', ",", "shop public", '"$user" x'])
+def test_w6_names_prove_nothing_on_any_other_path(path: str) -> None:
+    _, door = opened(search_path='"$user", shop, public')
+    assert not door.confirm(path)
+    assert door.judge(SIMPLE, READ).route is Route.STEP
 
 
 def test_a_search_path_is_read_as_the_server_reads_it() -> None:

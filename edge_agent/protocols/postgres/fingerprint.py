@@ -69,11 +69,12 @@ FINGERPRINT_SQL: Final = f"SELECT {_expression()}".encode()
 
 
 def search_path_of(answer: str) -> str:
-    """The search_path in an answer to the fingerprint's question; empty when there is none to be read."""
+    """The search_path in an answer to the fingerprint's question; a comma, which is none, when there is none to be
+    read."""
     try:
         return str(json.loads(answer)["settings"]["search_path"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
+        return ","
 
 
 XID_SQL: Final = f"SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {_expression()}".encode()
