@@ -1,4 +1,4 @@
-/* The compiled twins of two loops over bytes; `edge_agent/native.py` says which, and who they are the twins of.
+/* The compiled twins of three loops over bytes; `edge_agent/native.py` says which, and who they are the twins of.
  *
  * Rules:
  *   1. Each read is checked against the end of the data, each write goes through `put`, which grows the buffer.
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1, PARTIAL = 3, REDACT = 4, SHOWN_END = 4, LONG = 8 };
+enum { HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1, CALL = 2, PARTIAL = 3, REDACT = 4, SHOWN_END = 4, LONG = 8 };
 
 typedef struct {
     unsigned char *bytes;
@@ -55,16 +55,6 @@ static int put(Out *out, const unsigned char *bytes, size_t size) {
     return 0;
 }
 
-/* One value of at most three pieces, and its length word. */
-static int put_value(
-    Out *out, const unsigned char *first, size_t one, const unsigned char *second, size_t two, const unsigned char *third,
-    size_t three
-) {
-    unsigned char length[4];
-    put_word(length, (uint32_t)(one + two + three));
-    return put(out, length, 4) || put(out, first, one) || put(out, second, two) || put(out, third, three) ? -1 : 0;
-}
-
 /* `edge_agent.mask.forms.partial` of what needs no decoding. 1: done; 0: not such a value; -1: an exception. */
 static int put_partial(Out *out, const unsigned char *value, size_t size) {
     static const unsigned char redacted[3] = {'*', '*', '*'};
@@ -72,11 +62,11 @@ static int put_partial(Out *out, const unsigned char *value, size_t size) {
     while (at > 0 && value[at - 1] != '@') {
         at--;
     }
-    if (at > 1 && at < size && value[0] < 0x80) {
-        return put_value(out, value, 1, redacted, 3, value + at - 1, size - at + 1) == 0 ? 1 : -1;
-    }
     if (at > 1 && at < size) {
-        return 0;
+        if (value[0] >= 0x80) {
+            return 0;
+        }
+        return put(out, value, 1) || put(out, redacted, 3) || put(out, value + at - 1, size - at + 1) ? -1 : 1;
     }
     for (size_t each = 0; each < size; each++) {
         if (value[each] >= 0x80) {
@@ -84,12 +74,11 @@ static int put_partial(Out *out, const unsigned char *value, size_t size) {
         }
     }
     size_t shown = size >= LONG ? SHOWN_END : 0;
-    return put_value(out, redacted, 3, value + size - shown, shown, NULL, 0) == 0 ? 1 : -1;
+    return put(out, redacted, 3) || put(out, value + size - shown, shown) ? -1 : 1;
 }
 
-/* One value and its length word, as `mask(column, value)` says; None is NULL. */
-static int put_masked(Out *out, PyObject *mask, Py_ssize_t column, const unsigned char *value, size_t size) {
-    unsigned char length[4];
+/* What `mask(column, value)` says. 1: done; 0: NULL, which is None; -1: an exception. */
+static int put_called(Out *out, PyObject *mask, Py_ssize_t column, const unsigned char *value, size_t size) {
     PyObject *shown = PyObject_CallFunction(mask, "ny#", column, (const char *)value, (Py_ssize_t)size);
     if (shown == NULL) {
         return -1;
@@ -98,25 +87,61 @@ static int put_masked(Out *out, PyObject *mask, Py_ssize_t column, const unsigne
     Py_ssize_t count = 0;
     int done = -1;
     if (shown == Py_None) {
-        put_word(length, 0xffffffff);
-        done = put(out, length, 4);
+        done = 0;
     } else if (PyBytes_AsStringAndSize(shown, &bytes, &count) == 0) {
-        if (count > INT32_MAX) {
-            PyErr_NoMemory();
-        } else {
-            put_word(length, (uint32_t)count);
-            done = put(out, length, 4) == 0 ? put(out, (const unsigned char *)bytes, (size_t)count) : -1;
-        }
+        done = put(out, (const unsigned char *)bytes, (size_t)count) == 0 ? 1 : -1;
     }
     Py_DECREF(shown);
     return done;
+}
+
+/* What is shown instead of one value, without a length. 1: done; 0: NULL; -1: an exception. */
+static int put_shown(Out *out, int way, PyObject *mask, Py_ssize_t column, const unsigned char *value, size_t size) {
+    int done;
+    if (way == NOTHING) {
+        return 0;
+    }
+    if (way == REDACT) {
+        return put(out, (const unsigned char *)"***", 3) == 0 ? 1 : -1;
+    }
+    if (way == PARTIAL && (done = put_partial(out, value, size)) != 0) {
+        return done;
+    }
+    return put_called(out, mask, column, value, size);
+}
+
+/* The same behind its length word, as in a DataRow. */
+static int put_value(Out *out, int way, PyObject *mask, Py_ssize_t column, const unsigned char *value, size_t size) {
+    static const unsigned char nothing[4] = {0xff, 0xff, 0xff, 0xff};
+    size_t start = out->size;
+    int done = put(out, nothing, 4) == 0 ? put_shown(out, way, mask, column, value, size) : -1;
+    if (done <= 0) {
+        return done;
+    }
+    size_t count = out->size - start - 4;
+    if (count > INT32_MAX) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    put_word(out->bytes + start, (uint32_t)count);
+    return 0;
+}
+
+/* The length of a message that began at `start` and is whole now. */
+static int set_length(Out *out, size_t start) {
+    if (out->size - start - 1 > UINT32_MAX) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    put_word(out->bytes + start + 1, (uint32_t)(out->size - start - 1));
+    return 0;
 }
 
 /* One DataRow, which begins at `data` and may take up `size` bytes. Its length; 0: it is none; -1: an exception. */
 static Py_ssize_t put_row(
     Out *out, const unsigned char *data, size_t size, const unsigned char *ways, size_t width, PyObject *mask
 ) {
-    static const unsigned char head[ROW_HEADER] = {'D'}, nothing[4] = {0xff, 0xff, 0xff, 0xff};
+    static const unsigned char head[ROW_HEADER] = {'D'};
     if (size < ROW_HEADER || data[0] != 'D' || ((size_t)data[5] << 8 | data[6]) != width) {
         return 0;
     }
@@ -133,7 +158,6 @@ static Py_ssize_t put_row(
             return 0;
         }
         size_t begin = at;
-        int partly;
         uint32_t count = word(data + at);
         at += 4;
         if (count > INT32_MAX) {
@@ -146,22 +170,8 @@ static Py_ssize_t put_row(
         if (ways[column] == SHOW) {
             continue;
         }
-        if (put(out, data + run, begin - run) != 0) {
-            return -1;
-        }
-        if (ways[column] == NOTHING) {
-            if (put(out, nothing, 4) != 0) {
-                return -1;
-            }
-        } else if (ways[column] == REDACT) {
-            if (put_value(out, (const unsigned char *)"***", 3, NULL, 0, NULL, 0) != 0) {
-                return -1;
-            }
-        } else if (ways[column] == PARTIAL && (partly = put_partial(out, data + begin + 4, count)) != 0) {
-            if (partly < 0) {
-                return -1;
-            }
-        } else if (put_masked(out, mask, (Py_ssize_t)column, data + begin + 4, count) != 0) {
+        if (put(out, data + run, begin - run) != 0 ||
+            put_value(out, ways[column], mask, (Py_ssize_t)column, data + begin + 4, count) != 0) {
             return -1;
         }
         run = at;
@@ -172,18 +182,69 @@ static Py_ssize_t put_row(
     if (put(out, data + run, end - run) != 0) {
         return -1;
     }
-    if (out->size - start - 1 > UINT32_MAX) {
-        PyErr_NoMemory();
+    if (set_length(out, start) != 0) {
         return -1;
     }
-    put_word(out->bytes + start + 1, (uint32_t)(out->size - start - 1));
     out->bytes[start + 5] = data[5];
     out->bytes[start + 6] = data[6];
     return (Py_ssize_t)end;
 }
 
-static PyObject *mask_rows(PyObject *module, PyObject *args) {
-    (void)module;
+/* Whether a field of COPY's text format is spelled as it is, and what the other twin makes of it would be too. */
+static int is_plain(const unsigned char *value, size_t size) {
+    for (size_t at = 0; at < size; at++) {
+        if (value[at] < ' ' || value[at] == '\\') {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* One CopyData that is a row of the text format; see `put_row`. */
+static Py_ssize_t put_copied(
+    Out *out, const unsigned char *data, size_t size, const unsigned char *ways, size_t width, PyObject *spell
+) {
+    static const unsigned char head[HEADER] = {'d'};
+    if (size <= HEADER || data[0] != 'd') {
+        return 0;
+    }
+    uint64_t length = word(data + 1);
+    if (length + 1 > size || length + 1 <= HEADER || data[length] != '\n') {
+        return 0;
+    }
+    size_t last = (size_t)length, at = HEADER, run = width > 0 ? at : last, start = out->size;
+    if (put(out, head, HEADER) != 0) {
+        return -1;
+    }
+    for (size_t column = 0; column < width; column++) {
+        const unsigned char *value = data + at, *tab = memchr(value, '\t', last - at);
+        if ((tab == NULL) != (column + 1 == width)) {
+            return 0;
+        }
+        size_t count = tab == NULL ? last - at : (size_t)(tab - value);
+        if (ways[column] != SHOW && !(count == 2 && value[0] == '\\' && value[1] == 'N')) {
+            int way = ways[column] == NOTHING || is_plain(value, count) ? ways[column] : CALL;
+            if (put(out, data + run, at - run) != 0) {
+                return -1;
+            }
+            int shown = put_shown(out, way, spell, (Py_ssize_t)column, value, count);
+            if (shown < 0 || (shown == 0 && put(out, (const unsigned char *)"\\N", 2) != 0)) {
+                return -1;
+            }
+            run = at + count;
+        }
+        at += count + 1;
+    }
+    if (put(out, data + run, last + 1 - run) != 0 || set_length(out, start) != 0) {
+        return -1;
+    }
+    return (Py_ssize_t)(last + 1);
+}
+
+typedef Py_ssize_t Rewriter(Out *, const unsigned char *, size_t, const unsigned char *, size_t, PyObject *);
+
+/* All messages: `rewrite` one after the other. */
+static PyObject *rewritten(PyObject *args, Rewriter *rewrite) {
     const char *data, *ways;
     Py_ssize_t size, width;
     PyObject *mask, *unreadable;
@@ -197,7 +258,7 @@ static PyObject *mask_rows(PyObject *module, PyObject *args) {
     }
     Py_ssize_t took = 1;
     for (Py_ssize_t at = 0; at < size && took > 0; at += took) {
-        took = put_row(
+        took = rewrite(
             &out, (const unsigned char *)data + at, (size_t)(size - at), (const unsigned char *)ways, (size_t)width, mask
         );
     }
@@ -209,6 +270,16 @@ static PyObject *mask_rows(PyObject *module, PyObject *args) {
     }
     PyMem_Free(out.bytes);
     return done;
+}
+
+static PyObject *mask_rows(PyObject *module, PyObject *args) {
+    (void)module;
+    return rewritten(args, put_row);
+}
+
+static PyObject *mask_copied(PyObject *module, PyObject *args) {
+    (void)module;
+    return rewritten(args, put_copied);
 }
 
 static PyObject *run_end(PyObject *module, PyObject *args) {
@@ -233,6 +304,7 @@ static PyObject *run_end(PyObject *module, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"mask_rows", mask_rows, METH_VARARGS, "See edge_agent.mask.rows.mask_rows."},
+    {"mask_copied", mask_copied, METH_VARARGS, "See edge_agent.mask.copied_rows.mask_copied."},
     {"run_end", run_end, METH_VARARGS, "See edge_agent.protocols.postgres.framing.run_end."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,7 +1,8 @@
 """The compiled twins of hot loops, where they were built; everything works without them.
 
-    mask_rows   edge_agent.mask.rows
-    run_end     edge_agent.protocols.postgres.framing
+    mask_rows     edge_agent.mask.rows
+    mask_copied   edge_agent.mask.copied_rows
+    run_end       edge_agent.protocols.postgres.framing
 
 Their pure twins are the oracles: tests give both any bytes and want the same. The environment variable `TWOKEYS_PURE`
 does without them.

@@ -115,11 +115,12 @@ def mask_text(row: bytes, width: int, field: Field, columns: Collection[int]) ->
     for at in columns:
         value = fields[at]
         if value != b"\\N":
-            fields[at] = _text_field(at, value, field)
+            fields[at] = text_field(field, at, value)
     return b"\t".join(fields) + b"\n"
 
 
-def _text_field(at: int, value: bytes, field: Field) -> bytes:
+def text_field(field: Field, at: int, value: bytes) -> bytes:
+    """What stands instead of a field of a row of the text format, as both are spelled there."""
     plain = value if b"\\" not in value else _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), value)
     shown = field(at, plain)
     if shown is None:

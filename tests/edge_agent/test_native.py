@@ -16,8 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.mask.copied import UnreadableCopy, text_field
+from edge_agent.mask.copied_rows import mask_copied_purely
 from edge_agent.mask.forms import masked
 from edge_agent.mask.rows import CALL, NULL, PARTIAL, REDACT, SHOW, UnreadableRow, mask_rows_purely
+from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.framing import run_end_purely
 from hatch_build import compile_into
 from tests.edge_agent.protocols.postgres.script import data_row
@@ -59,7 +62,7 @@ def told(work: Callable[[], bytes]) -> bytes | str:
     """What came of it."""
     try:
         return work()
-    except UnreadableRow:
+    except (UnreadableRow, UnreadableCopy):
         return "unreadable"
 
 
@@ -96,6 +99,47 @@ def test_any_bytes_are_masked_alike_or_unreadable(native: ModuleType, data: byte
         assert found == told(partial(mask_rows_purely, whole, ways, as_ways_say(ways)))
 
 
+SPELLED = st.one_of(
+    ADDRESSES, st.sampled_from([b"", b"\\N", b"***", rb"\*\*\*", b"null", rb"a\tb@c", rb"\\"]),
+    st.text("a\\@ö\nNt\b", max_size=12).map(str.encode), st.binary(min_size=2000, max_size=2001),
+)  # fmt: skip
+
+
+@st.composite
+def copied_bytes(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    ways = draw(WAYS)
+    rows = draw(st.lists(st.lists(SPELLED, min_size=len(ways), max_size=len(ways)), max_size=4))
+    data = bytearray(b"".join(encode.copy_data(b"\t".join(row) + b"\n") for row in rows))
+    for at, value in draw(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=2)):
+        if at < len(data):
+            data[at] = value
+    return bytes(data[: len(data) - draw(st.sampled_from([0, 0, 0, 1, 5]))]), ways
+
+
+def as_field_says(ways: bytes) -> Callable[[int, bytes], bytes | None]:
+    """The same masks, as COPY asks for them."""
+    mask = as_ways_say(ways)
+    return lambda column, value: None if ways[column] == NULL else mask(column, value)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(copied_bytes())
+def test_copied_rows_are_masked_alike(native: ModuleType, case: tuple[bytes, bytes]) -> None:
+    data, ways = case
+    field = as_field_says(ways)
+    found = told(lambda: native.mask_copied(data, ways, partial(text_field, field), UnreadableCopy))
+    assert found == told(lambda: mask_copied_purely(data, ways, field))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(max_size=60), WAYS)
+def test_any_bytes_are_copied_alike_or_unreadable(native: ModuleType, data: bytes, ways: bytes) -> None:
+    field = as_field_says(ways)
+    for whole in (data, b"d\0\0\0" + data, encode.copy_data(data + b"\n"), encode.copy_data(data[:9] + b"\t\n")):
+        found = told(partial(native.mask_copied, whole, ways, partial(text_field, field), UnreadableCopy))
+        assert found == told(partial(mask_copied_purely, whole, ways, field))
+
+
 @settings(max_examples=600, deadline=None)
 @given(row_bytes(), st.integers(0, 60), st.sampled_from(b"DdT"), st.sampled_from([4, 20, 5000, 0x3FFFFFFF]))
 def test_runs_end_alike(native: ModuleType, case: tuple[bytes, bytes], at: int, kind: int, most: int) -> None:
@@ -112,12 +156,16 @@ def test_what_a_mask_raises_comes_through(native: ModuleType) -> None:
         native.mask_rows(data_row(b"a"), bytes((CALL,)), fails, UnreadableRow)
     with pytest.raises(TypeError):
         native.mask_rows(data_row(b"a"), bytes((CALL,)), lambda column, value: "text", UnreadableRow)
+    with pytest.raises(KeyError):
+        native.mask_copied(encode.copy_data(b"a\n"), bytes((CALL,)), fails, UnreadableCopy)
 
 
 def test_a_message_that_says_it_is_longer_than_memory_is_unreadable(native: ModuleType) -> None:
     for length in (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\0\0\0\5"):
         with pytest.raises(UnreadableRow):
             native.mask_rows(b"D" + length + b"\0\1\0\0\0\1a", bytes((SHOW,)), backwards, UnreadableRow)
+        with pytest.raises(UnreadableCopy):
+            native.mask_copied(b"d" + length + b"a\n", bytes((SHOW,)), backwards, UnreadableCopy)
         assert native.run_end(b"D" + length, 0, ord("D"), 0xFFFFFFFF) == 0
 
 

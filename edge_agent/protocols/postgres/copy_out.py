@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edge_agent.mask.copied import CopyOut, UnreadableCopy, mask_csv, mask_text
+from edge_agent.mask.copied import CopyOut, UnreadableCopy, mask_csv
+from edge_agent.mask.copied_rows import mask_copied
 from edge_agent.mask.owed import Owed
 from edge_agent.mask.plan import Plan
 from edge_agent.protocols.postgres import encode
@@ -62,23 +63,37 @@ class CopyResult:
     def _rows(self, data: bytes) -> bytes:
         if self._plan is None:
             raise Unmaskable("The server sent a COPY without a description.")
+        head, data = self._cut_header(data)
+        try:
+            return head + (self._csv(data, self._plan) if self._copy.csv else self._text(data, self._plan))
+        except UnreadableCopy as error:
+            raise Unmaskable("The server sent a row that is not as COPY writes rows.") from error
+
+    def _cut_header(self, data: bytes) -> tuple[bytes, bytes]:
+        """The row of the columns' names, and what comes after it."""
+        if not self._header or not data:
+            return b"", data
+        self._header = False
+        end = _end(data, 0)
+        return data[:end], data[end:]
+
+    @staticmethod
+    def _text(data: bytes, plan: Plan) -> bytes:
+        return mask_copied(data, plan.ways, plan.field)
+
+    @staticmethod
+    def _csv(data: bytes, plan: Plan) -> bytes:
         out: list[bytes] = []
-        mask, width = mask_csv if self._copy.csv else mask_text, len(self._plan.ways)
-        field, columns = self._plan.field, self._plan.changed
-        at = 0
+        at, width, changed = 0, len(plan.ways), plan.changed
         while at < len(data):
-            end = at + 1 + int.from_bytes(data[at + 1 : at + HEADER_BYTES], "big")
-            row = data[at + HEADER_BYTES : end]
-            if self._header:
-                self._header = False
-                out.append(data[at:end])
-            else:
-                try:
-                    out.append(encode.copy_data(mask(row, width, field, columns)))
-                except UnreadableCopy as error:
-                    raise Unmaskable("The server sent a row that is not as COPY writes rows.") from error
+            end = _end(data, at)
+            out.append(encode.copy_data(mask_csv(data[at + HEADER_BYTES : end], width, plan.field, changed)))
             at = end
         return b"".join(out)
+
+
+def _end(data: bytes, at: int) -> int:
+    return at + 1 + int.from_bytes(data[at + 1 : at + HEADER_BYTES], "big")
 
 
 def masked_copy(core: Core, owed: Owed, copy: CopyOut) -> Expected:
