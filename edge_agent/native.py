@@ -11,6 +11,9 @@ does without them.
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Final
+
+_TWINS: Final = frozenset(("mask_rows", "mask_copied", "run_end"))
 
 compiled: ModuleType | None
 """The module, or None."""
@@ -18,4 +21,7 @@ compiled: ModuleType | None
 try:
     from edge_agent import _native as compiled
 except ImportError:
+    compiled = None
+if compiled is not None and not _TWINS <= set(dir(compiled)):
+    # It was built in place, of an older source.
     compiled = None
