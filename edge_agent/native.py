@@ -22,6 +22,6 @@ try:
     from edge_agent import _native as compiled
 except ImportError:
     compiled = None
-if compiled is not None and not _TWINS <= set(dir(compiled)):
+if compiled is not None and _TWINS - set(dir(compiled)):
     # It was built in place, of an older source.
     compiled = None
