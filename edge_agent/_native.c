@@ -30,25 +30,27 @@ static void put_word(unsigned char *at, uint32_t value) {
     at[3] = (unsigned char)value;
 }
 
-static int put(Out *out, const unsigned char *bytes, size_t size) {
-    if (size == 0) {
-        return 0;
+static int grow(Out *out, size_t size) {
+    if (size > (size_t)PY_SSIZE_T_MAX / 4 - out->size) {
+        PyErr_NoMemory();
+        return -1;
     }
-    if (size > out->room - out->size) {
-        if (size > (size_t)PY_SSIZE_T_MAX / 4 - out->size) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        size_t room = (out->size + size) * 2;
-        unsigned char *grown = PyMem_Malloc(room);
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        memcpy(grown, out->bytes, out->size);
-        PyMem_Free(out->bytes);
-        out->bytes = grown;
-        out->room = room;
+    size_t room = (out->size + size) * 2;
+    unsigned char *grown = PyMem_Malloc(room);
+    if (grown == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(grown, out->bytes, out->size);
+    PyMem_Free(out->bytes);
+    out->bytes = grown;
+    out->room = room;
+    return 0;
+}
+
+static inline int put(Out *out, const unsigned char *bytes, size_t size) {
+    if (size > out->room - out->size && grow(out, size) != 0) {
+        return -1;
     }
     memcpy(out->bytes + out->size, bytes, size);
     out->size += size;
