@@ -18,6 +18,7 @@ from edge_agent.net.tls import why_untrusted
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import sqlstate
 from edge_agent.protocols.postgres.channel_binding import end_point
+from edge_agent.protocols.postgres.direct import QUESTION, DirectProof
 from edge_agent.protocols.postgres.startup import Startup
 from edge_agent.protocols.postgres.startup_rules import Authenticated, Cancel, Directory, Ended, StartTls, StartupRules
 from edge_agent.protocols.postgres.upstream_auth import UpstreamLogin
@@ -120,7 +121,7 @@ async def _reach(door: Door, rules: UpstreamRules, signed_in: Authenticated) -> 
                     case UpstreamStartTls():
                         await _encrypt(wire, door, login)
                     case UpstreamReady() as ready:
-                        return wire, ready
+                        return wire, await _proven_direct(wire, ready, rules)
                     case None:
                         continue
     except (OSError, TimeoutError, WireLost) as error:
@@ -134,9 +135,21 @@ async def _reach(door: Door, rules: UpstreamRules, signed_in: Authenticated) -> 
             advice="Try again; if it stays so, ask whoever runs this edge.",
             code="upstream_unreachable",
         ) from error
-    except TwokeysError:
+    except BaseException:
+        # Also when whoever asked is gone: nobody else knows of this connection.
         wire.abort()
         raise
+
+
+async def _proven_direct(wire: Wire, ready: UpstreamReady, rules: UpstreamRules) -> UpstreamReady:
+    wire.write(QUESTION)
+    proof = DirectProof(ready, rules.limits)
+    data = ready.rest
+    while True:
+        proven = proof.feed(data)
+        if proven is not None:
+            return proven
+        data = await wire.read(READ_BYTES)
 
 
 async def cancel_upstream(section: PostgresSection, door: Door, packet: bytes) -> None:

@@ -64,6 +64,12 @@ PROOFS: Final = {
     "portals of the protocol are closed to SQL": Proof("W3", f"{NET}test_names_live.py", "test_w3_sql_cannot_fetch"),
     "no row limit for writes": Proof("W4", f"{CORE}test_session_rewind.py", "row_limit"),
     "a search path that moved": Proof("W6", f"{NET}test_session_moves_live.py", "wheel and test_w6_a_path_moved"),
+    "a search path is narrowed alone": Proof(
+        "W6",
+        f"{CLASSIFY}test_settings.py tests/edge_agent/test_door.py",
+        "test_w6_any_other_path or test_w6_set_config_of or test_w6_names_prove_nothing or test_w6_no_path",
+    ),
+    "the server itself answers": Proof("W6", f"{CORE}test_direct.py", "test_w6"),
     "a Pass is spent once": Proof("W3", f"{CORE}test_session_simple.py", "test_w3_a_pass"),
     "a portal that ran is not run again": Proof("W3", f"{NET}test_attacks_live.py", "wheel and test_w3_executing"),
     "settings of a start-up are listed": Proof("P7", f"{CORE}test_parameters.py", "test_p7"),

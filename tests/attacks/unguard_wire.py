@@ -8,11 +8,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final
 
+from edge_agent import door as session_door
 from edge_agent import hold
-from edge_agent.classify import findings, normalise, sql, statements
+from edge_agent.classify import findings, normalise, settings, sql, statements
 from edge_agent.gate import Gate, Pass
 from edge_agent.net import postgres_copy, postgres_listener
 from edge_agent.protocols.postgres import (
+    direct,
     door,
     events,
     framing,
@@ -173,6 +175,15 @@ def _hidden_names() -> None:
         _swap(where, "hides_builtins", lambda search_path: False)
 
 
+def _narrowed() -> None:
+    for where in (settings, statements, session_door):
+        _swap(where, "narrows", lambda schemas, path: True)
+
+
+def _direct() -> None:
+    _swap(direct.DirectProof, "_proven", lambda self, rest: self._ready)
+
+
 WIRE_GUARDS: Final[dict[str, Callable[[], None]]] = {
     "lengths are refused at the header": _lengths,
     "bodies are read to their last byte": _bodies,
@@ -193,6 +204,8 @@ WIRE_GUARDS: Final[dict[str, Callable[[], None]]] = {
     "settings of a start-up are listed": _listed_settings,
     "the session's meaning is compared again": _same_meaning,
     "built-in names are not hidden": _hidden_names,
+    "a search path is narrowed alone": _narrowed,
+    "the server itself answers": _direct,
     "policy decides again after approval": _decided_again,
     "no more rows than were approved": _most_rows,
 }
