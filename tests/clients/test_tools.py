@@ -79,3 +79,14 @@ def test_w6_writes_after_a_narrowed_path_are_still_asked_about(scene: Scene, pat
         if path != "''":
             assert client.execute("SELECT count(*) FROM orders WHERE id <= 200").fetchone() == (200,)
     assert scene.asked == 1
+
+
+def test_tools_set_up_their_session_by_options(scene: Scene) -> None:
+    """`options` and PGOPTIONS: `-c statement_timeout=5s -c default_transaction_read_only=on`"""
+    options = r"-c statement_timeout=5s --intervalstyle=iso_8601 -c default_transaction_read_only=on"
+    with psycopg.connect(scene.url, options=options, autocommit=True) as client:
+        assert client.execute("SHOW statement_timeout").fetchone() == ("5s",)
+        assert client.execute("SHOW intervalstyle").fetchone() == ("iso_8601",)
+    with pytest.raises(psycopg.OperationalError, match="role"):
+        psycopg.connect(scene.url, options="-c statement_timeout=5s -c role=postgres")
+    assert scene.asked == 0

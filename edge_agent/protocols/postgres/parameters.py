@@ -2,16 +2,18 @@
 
 A parameter of the StartupMessage sets a server setting before the first statement, past every judgement of text:
 `default_transaction_read_only`, `role` or `search_path` here would undo what the session core relies on. So there is
-a list of what passes, and anything else is refused by name (attack class P7).
+a list of what passes, and anything else is refused by name (attack class P7). The parameter `options` is taken apart
+into such settings.
 
 https://www.postgresql.org/docs/current/protocol-message-formats.html (StartupMessage)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from twokeys.errors import InvalidInput, Refused
 
@@ -99,7 +101,11 @@ def _setting(name: str, value: str, settings: dict[str, str]) -> None:
             advice="Connect without the replication parameter, or replicate from the server directly.",
             code="replication",
         )
-    if folded == "options" and not value.strip():
+    if folded == "options":
+        for inner, given in _options(value):
+            _setting(inner, given, settings)
+        return
+    if folded == "default_transaction_read_only" and value.casefold() == "on":
         return
     if folded == "client_encoding" and is_utf8(value):
         return
@@ -118,6 +124,40 @@ def _setting(name: str, value: str, settings: dict[str, str]) -> None:
     settings[canonical] = value
 
 
+_WORD: Final = re.compile(r"(?:\\.|[^\\\s])+", re.ASCII | re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+def _options(value: str) -> Iterator[tuple[str, str]]:
+    """The settings in a parameter `options`, as the server reads it: words of ``-c name=value`` or ``--name=value``,
+    with a backslash before each space or backslash that belongs to the value. Nothing is passed on as it came.
+
+    Source: `pg_split_opts` and `process_postgres_switches` of PostgreSQL; libpq's documentation of `options`.
+    """
+    if len(_WORD.sub("", value).strip(_SPACES)):
+        _not_an_option()
+    words = iter([_ESCAPE.sub(r"\1", word) for word in _WORD.findall(value)])
+    for word in words:
+        said = next(words, "") if word == "-c" else word[2:] if word.startswith(("-c", "--")) else ""
+        name, equals, given = said.partition("=")
+        if not equals or not _PLAIN_NAME.fullmatch(name) or name.casefold() == "options":
+            _not_an_option()
+        yield name.replace("-", "_"), given
+
+
+_SPACES: Final = " \t\n\r\f\v"
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_-]*", re.ASCII)
+
+
+def _not_an_option() -> NoReturn:
+    raise Refused(
+        "The start-up parameter 'options' holds what can't be read here.",
+        not_done="No session was begun.",
+        advice=_ADVICE["options"],
+        code="parameter",
+    )
+
+
 def is_utf8(encoding: str) -> bool:
     """Whether it is one of PostgreSQL's spellings of UTF-8 (quotes, dashes and case don't count there)."""
     return "".join(char for char in encoding.casefold() if char.isalnum()) in _UTF8
@@ -125,9 +165,10 @@ def is_utf8(encoding: str) -> bool:
 
 _OTHERWISE: Final = "Leave it out; settings that are allowed can be set by SET after signing in."
 _ADVICE: Final = {
-    "options": "Leave PGOPTIONS empty; settings that are allowed can be set by SET after signing in.",
+    "options": "Write each as `-c name=value`, or leave PGOPTIONS empty.",
     "client_encoding": "Use client_encoding=UTF8: it is the only one here.",
     "standard_conforming_strings": "Leave it on: it is the only value here.",
+    "default_transaction_read_only": "Leave it on: writes are let through one by one.",
 }
 
 

@@ -40,8 +40,6 @@ def test_a_database_that_is_not_named(default: str, database: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "default_transaction_read_only",
-        "Default_Transaction_Read_Only",
         "transaction_read_only",
         "search_path",
         "role",
@@ -79,6 +77,9 @@ def test_p7_a_setting_that_is_not_listed_is_refused(name: str) -> None:
         ("Client_Encoding", "SQL_ASCII"),
         ("client_encoding", ""),
         ("standard_conforming_strings", "off"),
+        ("default_transaction_read_only", "off"),
+        ("Default_Transaction_Read_Only", "0"),
+        ("default_transaction_read_only", ""),
     ],
 )
 def test_p7_a_value_that_changes_meaning_is_refused(name: str, value: str) -> None:
@@ -114,3 +115,44 @@ def test_what_is_malformed_is_refused(parameters: dict[str, str]) -> None:
 
 def test_unknown_protocol_options_are_named() -> None:
     assert requested({"user": "ann", "_pq_.command_tag": "1"}).protocol_options == ("_pq_.command_tag",)
+
+
+@pytest.mark.parametrize(
+    ("value", "settings"),
+    [
+        ("-c statement_timeout=5s", {"statement_timeout": "5s"}),
+        ("-cstatement-timeout=5s  --TimeZone=UTC\t", {"statement_timeout": "5s", "TimeZone": "UTC"}),
+        (
+            r"-c DateStyle=ISO,\ MDY -c application_name=a\\b\ =c",
+            {"DateStyle": "ISO, MDY", "application_name": r"a\b =c"},
+        ),
+        ("-c default_transaction_read_only=on -c client_encoding=UTF8", {}),
+        ("", {}),
+    ],
+)
+def test_options_are_taken_apart(value: str, settings: dict[str, str]) -> None:
+    assert requested({"user": "ann", "options": value}).settings == settings
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "-c role=x", "--role=x", "-c default_transaction_read_only=off", "-c search_path=evil", "-c",
+        "-c statement_timeout",
+        "statement_timeout=5s", "-c options=-crole=x", "-d 5", "-e", "-f s", "-- statement_timeout=5s", "-c =5",
+        "-c statement_timeout=5s role=x", "-c \u017ftatement_timeout=5", "-c statement_timeout=5s\\", "-c x.y=1",
+        "-c\\ role=x", "-c statement_timeout=5s\u00a0-crole=x\u00a0--role=y -crole=z",
+        "-c user=postgres",
+    ],
+)  # fmt: skip
+def test_p7_options_that_set_anything_else_are_refused(value: str) -> None:
+    with pytest.raises(Refused) as caught:
+        requested({"user": "ann", "options": value})
+    assert caught.value.code == "parameter"
+    with pytest.raises(Refused, match="Replication"):
+        requested({"user": "ann", "options": "-c replication=database"})
+
+
+def test_a_setting_comes_once_in_options_and_beside_them() -> None:
+    with pytest.raises(InvalidInput, match="twice"):
+        requested({"user": "ann", "TimeZone": "UTC", "options": "-c timezone=UTC"})
