@@ -2,17 +2,21 @@
 
 Usage: python bench/plain_relay.py LISTEN_PORT UPSTREAM_PORT [CERT_FILE KEY_FILE]
 
-With the files callers come by TLS from the first byte on (sslnegotiation=direct), and what goes to the server is plain.
+With the files callers ask for TLS, as libpq does, and get it; what goes to the server is plain.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import struct
 import sys
-from typing import cast
+from typing import Final, cast
 
 import uvloop
+
+SSL_REQUEST: Final = struct.pack("!II", 8, 80877103)
+"""https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST"""
 
 
 class Leg(asyncio.Protocol):
@@ -65,19 +69,43 @@ class Client(Leg):
             upstream.transport.write(data)
 
 
+class Greeter(asyncio.Protocol):
+    """Gives TLS to who asks for it, and the connection to a Client; nobody else is served."""
+
+    def __init__(self, upstream_port: int, context: ssl.SSLContext) -> None:
+        self.upstream_port, self.context = upstream_port, context
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data != SSL_REQUEST:
+            self.transport.close()
+            return
+        self.transport.pause_reading()
+        self.transport.write(b"S")
+        self.task = asyncio.get_running_loop().create_task(self.encrypt())
+
+    async def encrypt(self) -> None:
+        client = Client(self.upstream_port)
+        encrypted = await asyncio.get_running_loop().start_tls(self.transport, client, self.context, server_side=True)
+        if encrypted is not None:
+            client.connection_made(encrypted)
+
+
 async def serve(listen_port: int, upstream_port: int, *files: str) -> None:
+    context = tls(*files) if files else None
     server = await asyncio.get_running_loop().create_server(
-        lambda: Client(upstream_port), "127.0.0.1", listen_port, ssl=tls(*files) if files else None
+        lambda: Client(upstream_port) if context is None else Greeter(upstream_port, context), "127.0.0.1", listen_port
     )
     print("listening", flush=True)
     await server.serve_forever()
 
 
 def tls(cert_file: str, key_file: str) -> ssl.SSLContext:
-    """What direct TLS of PostgreSQL wants: https://www.postgresql.org/docs/current/protocol-flow.html."""
+    """With this certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert_file, key_file)
-    context.set_alpn_protocols(["postgresql"])
     return context
 
 

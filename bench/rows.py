@@ -23,8 +23,9 @@ from typing import Final, NamedTuple
 
 import psycopg
 
+from bench.between import relayed
+from bench.pgbench import cpu_seconds
 from bench.rows_edge import MASKING, EdgeProcess, Plan, edge_process
-from bench.throughput import cpu_seconds, relayed
 from tests.edge_agent.net.certificates import Authority
 from tests.support.postgres import RealPostgres, running_postgres
 from twokeys.policy import STARTER_TEXT
@@ -164,7 +165,7 @@ def psql(postgres: RealPostgres, way: Way, asked: str) -> None:
 
 
 def over_tls(postgres: RealPostgres, way: Way, asked: str) -> None:
-    """Ask by libpq over direct TLS, and throw away what comes."""
+    """Ask by libpq over TLS, and throw away what comes."""
     with connected(postgres, way, tls=True) as connection:
         for _ in raw_rows(connection, asked):
             pass
@@ -172,7 +173,7 @@ def over_tls(postgres: RealPostgres, way: Way, asked: str) -> None:
 
 def connected(postgres: RealPostgres, way: Way, *, tls: bool) -> psycopg.Connection:
     """A connection by libpq."""
-    how = "sslmode=require sslnegotiation=direct channel_binding=disable" if tls else "sslmode=disable"
+    how = "sslmode=require channel_binding=disable" if tls else "sslmode=disable"
     return psycopg.connect(
         f"host=127.0.0.1 port={way.port} dbname={postgres.database} {how}",
         user=way.user, password=way.password, autocommit=True,
