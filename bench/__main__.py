@@ -7,7 +7,8 @@ import sys
 from typing import Final
 
 ALL: Final = (
-    "throughput", "rows", "decision", "expiry", "holds", "idle", "idle_connections", "startup", "requests", "cost",
+    "throughput", "workers", "rows", "decision", "expiry", "holds", "idle", "idle_connections", "startup", "requests",
+    "cost",
 )  # fmt: skip
 
 
