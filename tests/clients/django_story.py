@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from threading import Thread
 
 
 def configure() -> None:
@@ -34,7 +35,7 @@ def configure() -> None:
 def play(part: str) -> object:
     """Play one part."""
     from django.core.management import call_command
-    from django.db import IntegrityError, ProgrammingError, connection, transaction
+    from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 
     from tests.clients.django_sample.models import Shelf, Thing
 
@@ -57,6 +58,15 @@ def play(part: str) -> object:
         out = io.StringIO()
         call_command("inspectdb", "orders", stdout=out)
         return "class Orders(models.Model)" in out.getvalue()
+    if part == "cancelled":
+        raw = connection.cursor().connection
+        Thread(target=lambda: sys.stdin.readline() and raw.cancel_safe(), daemon=True).start()
+        try:
+            with transaction.atomic():
+                Shelf.objects.create(name="middle")
+        except OperationalError as error:
+            return [str(error).splitlines()[0], Shelf.objects.filter(name="middle").count()]
+        return None
     try:
         Shelf.objects.create(name="right")
     except ProgrammingError as error:

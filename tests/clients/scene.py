@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -121,3 +122,26 @@ def run(
     return subprocess.run(
         command, input=text, env=dict(environment), cwd=folder, capture_output=True, text=True, timeout=90, check=False
     )
+
+
+@contextmanager
+def playing(
+    *command: str | Path, environment: Mapping[str, str], folder: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a program that is told on its standard input when to go on; it is killed at the end."""
+    process = subprocess.Popen(
+        command, env=dict(environment), cwd=folder, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=SECONDS)
+
+
+def go_on(process: subprocess.Popen[str]) -> list[str]:
+    """Say so, and wait for the program's end; its lines."""
+    out, error = process.communicate("\n", timeout=SECONDS)
+    assert process.returncode == 0, error
+    return out.splitlines()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.scene import Scene, run
+from tests.clients.scene import Scene, go_on, playing, run
 
 pytest.importorskip("django")
 pytestmark = pytest.mark.slow
@@ -36,8 +36,12 @@ def site(one_scene: Scene, tmp_path: Path) -> Iterator[tuple[Scene, Path]]:
     )
 
 
+def command(part: str) -> tuple[str, ...]:
+    return sys.executable, "-m", "tests.clients.django_story", part
+
+
 def play(scene: Scene, site: Path, part: str) -> Any:
-    done = run(sys.executable, "-m", "tests.clients.django_story", part, environment=scene.environment, folder=site)
+    done = run(*command(part), environment=scene.environment, folder=site)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -57,3 +61,23 @@ def test_django_migrates_and_works(site: tuple[Scene, Path]) -> None:
     scene.deny("not on a Friday")
     said, shelves = play(scene, folder, "denied")
     assert "not on a Friday" in said and shelves == 1
+
+
+def test_django_cancel_and_disconnect_while_held(site: tuple[Scene, Path]) -> None:
+    """a cancel while held in a transaction withdraws, and the connection stays usable; the end of the program while
+    held withdraws, and nothing runs"""
+    scene, folder = site
+    play(scene, folder, "migrate")
+    scene.leave_pending()
+    with playing(*command("cancelled"), environment=scene.environment, folder=folder) as client:
+        scene.until_held()
+        ((said, shelves),) = map(json.loads, go_on(client))
+        assert "canceling statement" in said and shelves == 0
+        scene.until_withdrawn()
+    scene.leave_pending()
+    with playing(*command("cancelled"), environment=scene.environment, folder=folder) as client:
+        scene.until_held()
+        client.kill()
+        scene.until_withdrawn()
+    scene.approve()
+    assert scene.edge.postgres.admin("SELECT count(*) FROM shop.django_sample_shelf").strip() == "0"

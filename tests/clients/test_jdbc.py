@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.scene import Scene, run
+from tests.clients.scene import Scene, go_on, playing, run
 
 DRIVER = Path("/usr/share/java/postgresql.jar")
 SOURCE = Path(__file__).parent / "java" / "Client.java"
@@ -27,9 +27,12 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def command(classes: Path, part: str) -> tuple[str, ...]:
+    return shutil.which("java") or "", "-Xshare:auto", "-cp", f"{classes}:{DRIVER}", "Client", part
+
+
 def play(scene: Scene, classes: Path, part: str) -> list[str]:
-    java = shutil.which("java") or ""
-    done = run(java, "-Xshare:auto", "-cp", f"{classes}:{DRIVER}", "Client", part, environment=scene.environment)
+    done = run(*command(classes, part), environment=scene.environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -71,3 +74,26 @@ def test_jdbc_timeout_while_held(one_scene: Scene, classes: Path) -> None:
     assert play(one_scene, classes, "timeout") == ["57014", "after 1"]
     one_scene.until_withdrawn()
     assert one_scene.total(65) == before
+
+
+def test_jdbc_cancel_while_held(one_scene: Scene, classes: Path) -> None:
+    """Statement.cancel while held withdraws, and the session stays usable"""
+    one_scene.leave_pending()
+    before = one_scene.total(66)
+    with playing(*command(classes, "cancelled"), environment=one_scene.environment) as client:
+        one_scene.until_held()
+        assert go_on(client) == ["57014", "after 1"]
+        one_scene.until_withdrawn()
+    assert one_scene.total(66) == before
+
+
+def test_jdbc_disconnect_while_held(one_scene: Scene, classes: Path) -> None:
+    """the end of the program while held withdraws, and nothing runs"""
+    one_scene.leave_pending()
+    before = one_scene.total(66)
+    with playing(*command(classes, "cancelled"), environment=one_scene.environment) as client:
+        one_scene.until_held()
+        client.kill()
+        one_scene.until_withdrawn()
+    one_scene.approve()
+    assert one_scene.total(66) == before

@@ -56,3 +56,12 @@ def test_node_postgres_disconnect_while_held(one_scene: Scene) -> None:
     one_scene.approve()
     assert playing.done().result == {"gone": True}
     assert one_scene.total(53) == before
+
+
+def test_node_postgres_cancel_while_held(one_scene: Scene) -> None:
+    """a cancel while held withdraws, and the session stays usable"""
+    one_scene.leave_pending()
+    before = one_scene.total(55)
+    assert play(one_scene, "cancelled") == {"code": "57014", "after": 1}
+    one_scene.until_withdrawn()
+    assert one_scene.total(55) == before

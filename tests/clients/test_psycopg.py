@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 
 import psycopg
 import pytest
@@ -133,3 +135,24 @@ def test_psycopg_async(one_scene: Scene) -> None:
 
     asyncio.run(story())
     assert one_scene.total(8) == "31.00"
+
+
+def test_psycopg_async_disconnect_while_held(one_scene: Scene) -> None:
+    """the asynchronous connection: a hang-up while held withdraws, and nothing runs"""
+    one_scene.leave_pending()
+    before = one_scene.total(9)
+
+    async def story() -> None:
+        client = await psycopg.AsyncConnection.connect(one_scene.url, autocommit=True)
+        asking = asyncio.create_task(client.execute("UPDATE orders SET total = 99 WHERE id = 9"))
+        await asyncio.to_thread(one_scene.until_held)
+        with socket.socket(fileno=os.dup(client.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(psycopg.OperationalError):
+            await asking
+        await client.close()
+
+    asyncio.run(story())
+    one_scene.until_withdrawn()
+    one_scene.approve()
+    assert one_scene.total(9) == before

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.scene import Scene
+from tests.clients.scene import Doing, Scene
+from tests.support.callers import break_line
 
 sqlalchemy = pytest.importorskip("sqlalchemy")
 orm = pytest.importorskip("sqlalchemy.orm")
@@ -83,6 +84,60 @@ def test_sqlalchemy_write_is_denied_with_the_reason(one_scene: Scene) -> None:
             client.execute(sqlalchemy.text("DELETE FROM orders WHERE id = 32"))
         client.rollback()
         assert client.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
+
+
+def test_sqlalchemy_cancel_and_disconnect_while_held(one_scene: Scene) -> None:
+    """a cancel while held withdraws, and after a rollback the session stays usable; a hang-up withdraws, nothing runs,
+    and the pool makes a new connection"""
+    before = one_scene.total(34)
+    change = sqlalchemy.text("UPDATE orders SET total = 99 WHERE id = 34")
+    with engine(one_scene) as made:
+        with made.connect() as client:
+            one_scene.leave_pending()
+            asking = Doing(lambda: client.execute(change))
+            one_scene.until_held()
+            client.connection.driver_connection.cancel_safe()
+            assert isinstance(asking.done().error, sqlalchemy.exc.OperationalError)
+            one_scene.until_withdrawn()
+            client.rollback()
+            assert client.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
+            one_scene.leave_pending()
+            asking = Doing(lambda: client.execute(change))
+            one_scene.until_held()
+            break_line(client.connection.driver_connection)
+            one_scene.until_withdrawn()
+            assert asking.done().error is not None
+        one_scene.approve()
+        with made.connect() as client:
+            assert client.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
+    assert one_scene.total(34) == before
+
+
+def test_sqlalchemy_timeout_on_asyncpg_while_held(one_scene: Scene) -> None:
+    """the asynchronous engine: a task that is cancelled while held withdraws, and the pool's next session works"""
+    before = one_scene.total(35)
+
+    async def story() -> None:
+        url = one_scene.url.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=disable", "ssl=disable")
+        made = asynchronous.create_async_engine(url)
+        try:
+            async with made.connect() as client:
+                asking = asyncio.create_task(
+                    client.execute(sqlalchemy.text("UPDATE orders SET total = 99 WHERE id = 35"))
+                )
+                await asyncio.to_thread(one_scene.until_held)
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+            await asyncio.to_thread(one_scene.until_withdrawn)
+            async with made.connect() as client:
+                assert (await client.execute(sqlalchemy.text("SELECT 1"))).scalar() == 1
+        finally:
+            await made.dispose()
+
+    one_scene.leave_pending()
+    asyncio.run(story())
+    assert one_scene.total(35) == before
 
 
 def test_sqlalchemy_on_asyncpg(one_scene: Scene) -> None:

@@ -109,6 +109,26 @@ public class Client {
         System.out.println("after " + count(client.createStatement().executeQuery("SELECT 1")));
     }
 
+    /** The test says by a line when the statement is held; by killing us it hangs up. */
+    static void cancelled(Connection client) throws SQLException {
+        try (Statement one = client.createStatement()) {
+            Thread canceller = new Thread(() -> {
+                try {
+                    System.in.read();
+                    one.cancel();
+                } catch (java.io.IOException | SQLException error) {
+                    System.out.println(error);
+                }
+            });
+            canceller.setDaemon(true);
+            canceller.start();
+            one.executeUpdate("UPDATE orders SET total = 99 WHERE id = 66");
+        } catch (SQLException error) {
+            System.out.println(error.getSQLState());
+        }
+        System.out.println("after " + count(client.createStatement().executeQuery("SELECT 1")));
+    }
+
     public static void main(String[] arguments) throws SQLException {
         try (Connection client = connect()) {
             switch (arguments[0]) {
@@ -116,6 +136,7 @@ public class Client {
                 case "metadata": metadata(client); break;
                 case "writes": writes(client); break;
                 case "denied": denied(client); break;
+                case "cancelled": cancelled(client); break;
                 case "timeout": timeout(client); break;
             }
         }

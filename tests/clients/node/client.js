@@ -1,5 +1,5 @@
 // What test_node.py plays: one part of the story, its findings as JSON on stdout.
-const { Client, Pool } = require("pg");
+const { Client, Pool, Query } = require("pg");
 
 const parts = {
   async reads(client) {
@@ -30,6 +30,17 @@ const parts = {
       return { code: error.code, message: error.message, after: after.rows[0].n };
     }
     throw new Error("it was not denied");
+  },
+  async cancelled(client) {
+    const held = new Promise((resolve) => client.once("notice", resolve));
+    const query = new Query("UPDATE orders SET total = 99 WHERE id = 55");
+    const ended = new Promise((resolve) => query.once("error", resolve));
+    client.query(query);
+    await held;
+    new Client().cancel(client, query);
+    const error = await ended;
+    const after = await client.query("SELECT 1 AS n");
+    return { code: error.code, after: after.rows[0].n };
   },
   async gone(client) {
     client.on("error", () => {});
