@@ -13,8 +13,8 @@ INTRODUCTION: Final = """\
 # Clients
 
 Any PostgreSQL client points at the Edge and works: it changes a host, a port and a credential. This is what was tried,
-each line by the test that it names, before a live Edge and a real PostgreSQL. `python -m tests.clients.page` writes
-this page.
+each line by the test that it names, before a live Edge and a real PostgreSQL (18, and most of it on 15, too).
+`python -m tests.clients.page` writes this page.
 """
 
 

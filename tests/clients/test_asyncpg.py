@@ -27,7 +27,7 @@ def play(scene: Scene, story: Callable[[Any], Awaitable[None]]) -> None:
     asyncio.run(whole())
 
 
-def test_asyncpg_reads(one_scene: Scene) -> None:
+def test_asyncpg_reads(scene: Scene) -> None:
     """reads: fetch, prepared, cursors, COPY to the client, arrays and records (its own look-ups of types pass)"""
 
     async def story(client: Any) -> None:
@@ -40,31 +40,31 @@ def test_asyncpg_reads(one_scene: Scene) -> None:
             assert len([row async for row in client.cursor("SELECT id FROM orders WHERE id <= 200")]) == 200
         assert (await client.execute("SELECT 1; SELECT 2")) == "SELECT 1"
 
-    play(one_scene, story)
-    assert one_scene.asked == 0
+    play(scene, story)
+    assert scene.asked == 0
 
 
-def test_asyncpg_copies(one_scene: Scene, tmp_path: Any) -> None:
+def test_asyncpg_copies(scene: Scene, tmp_path: Any) -> None:
     """COPY to the client, COPY from it after approval"""
 
     async def story(client: Any) -> None:
         out = tmp_path / "orders"
         assert await client.copy_from_query("SELECT id FROM orders WHERE id <= 200", output=str(out)) == "COPY 200"
-        assert one_scene.asked == 0
+        assert scene.asked == 0
         copied = await client.copy_records_to_table("orders", records=[(7101, 1)], columns=["id", "customer_id"])
         assert copied == "COPY 1"
 
-    one_scene.edge.postgres.admin("ALTER TABLE shop.orders ALTER total SET DEFAULT 4")
+    scene.edge.postgres.admin("ALTER TABLE shop.orders ALTER total SET DEFAULT 4")
     try:
-        play(one_scene, story)
-        assert one_scene.total(7101) == "4.00"
+        play(scene, story)
+        assert scene.total(7101) == "4.00"
     finally:
-        one_scene.edge.postgres.admin(
+        scene.edge.postgres.admin(
             "ALTER TABLE shop.orders ALTER total DROP DEFAULT; DELETE FROM shop.orders WHERE id = 7101"
         )
 
 
-def test_asyncpg_write_is_applied_after_approval(one_scene: Scene) -> None:
+def test_asyncpg_write_is_applied_after_approval(scene: Scene) -> None:
     """a write waits and is applied after approval: execute, executemany, a transaction"""
 
     async def story(client: Any) -> None:
@@ -74,13 +74,13 @@ def test_asyncpg_write_is_applied_after_approval(one_scene: Scene) -> None:
         async with client.transaction():
             await client.execute("UPDATE orders SET total = 45 WHERE id = 15")
 
-    play(one_scene, story)
-    assert [one_scene.total(at) for at in range(11, 16)] == ["41.00", "42.00", "43.00", "44.00", "45.00"]
+    play(scene, story)
+    assert [scene.total(at) for at in range(11, 16)] == ["41.00", "42.00", "43.00", "44.00", "45.00"]
 
 
-def test_asyncpg_write_is_denied_with_the_reason(one_scene: Scene) -> None:
+def test_asyncpg_write_is_denied_with_the_reason(scene: Scene) -> None:
     """a denial says why, and the session stays usable"""
-    one_scene.deny("not on a Friday")
+    scene.deny("not on a Friday")
 
     async def story(client: Any) -> None:
         for arguments in ((), (16,)):
@@ -89,51 +89,51 @@ def test_asyncpg_write_is_denied_with_the_reason(one_scene: Scene) -> None:
                 await client.execute(sql, *arguments)
         assert await client.fetchval("SELECT count(*) FROM orders WHERE id = $1", 16) == 1
 
-    play(one_scene, story)
+    play(scene, story)
 
 
-def test_asyncpg_timeout_while_held(one_scene: Scene) -> None:
+def test_asyncpg_timeout_while_held(scene: Scene) -> None:
     """its timeout while held withdraws, and the session stays usable"""
-    one_scene.leave_pending()
+    scene.leave_pending()
 
     async def story(client: Any) -> None:
         with pytest.raises(asyncio.TimeoutError):
             await client.execute("DELETE FROM orders WHERE id = 17", timeout=1)
-        await asyncio.to_thread(one_scene.until_withdrawn)
+        await asyncio.to_thread(scene.until_withdrawn)
         assert await client.fetchval("SELECT count(*) FROM orders WHERE id = 17") == 1
 
-    play(one_scene, story)
+    play(scene, story)
 
 
-def test_asyncpg_disconnect_while_held(one_scene: Scene) -> None:
+def test_asyncpg_disconnect_while_held(scene: Scene) -> None:
     """a hang-up while held withdraws, and nothing runs"""
-    one_scene.leave_pending()
+    scene.leave_pending()
 
     async def story(client: Any) -> None:
         asking = asyncio.create_task(client.execute("UPDATE orders SET total = 99 WHERE id = 18"))
-        await asyncio.to_thread(one_scene.until_held)
+        await asyncio.to_thread(scene.until_held)
         client.terminate()
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
             await asking
-        await asyncio.to_thread(one_scene.until_withdrawn)
+        await asyncio.to_thread(scene.until_withdrawn)
 
-    before = one_scene.total(18)
-    play(one_scene, story)
-    one_scene.approve()
-    assert one_scene.total(18) == before
+    before = scene.total(18)
+    play(scene, story)
+    scene.approve()
+    assert scene.total(18) == before
 
 
-def test_asyncpg_pool_resets_its_connections(one_scene: Scene) -> None:
+def test_asyncpg_pool_resets_its_connections(scene: Scene) -> None:
     """the pool's reset of a connection passes"""
 
     async def story() -> None:
         async with asyncpg.create_pool(
-            host="127.0.0.1", port=one_scene.port, user=one_scene.user, password=one_scene.password,
-            database=one_scene.database, ssl=False, min_size=1, max_size=2,
+            host="127.0.0.1", port=scene.port, user=scene.user, password=scene.password,
+            database=scene.database, ssl=False, min_size=1, max_size=2,
         ) as pool:  # fmt: skip
             for _ in range(3):
                 async with pool.acquire() as client:
                     assert await client.fetchval("SELECT 1") == 1
 
     asyncio.run(story())
-    assert one_scene.asked == 0
+    assert scene.asked == 0

@@ -37,63 +37,63 @@ def play(scene: Scene, classes: Path, part: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_jdbc_reads(one_scene: Scene, classes: Path) -> None:
+def test_jdbc_reads(scene: Scene, classes: Path) -> None:
     """reads: prepared more often than its threshold, in parts (fetch size), setReadOnly, isValid"""
-    assert play(one_scene, classes, "reads") == ["prepared 8", "fetched 200", "read-only 1", "valid true"]
-    assert one_scene.asked == 0
+    assert play(scene, classes, "reads") == ["prepared 8", "fetched 200", "read-only 1", "valid true"]
+    assert scene.asked == 0
 
 
-def test_jdbc_metadata(one_scene: Scene, classes: Path) -> None:
+def test_jdbc_metadata(scene: Scene, classes: Path) -> None:
     """DatabaseMetaData (tables, columns, keys, functions, privileges) and ResultSetMetaData; nobody is asked"""
-    found = play(one_scene, classes, "metadata")
+    found = play(scene, classes, "metadata")
     tables, *rest = found
     # Other tests leave tables behind.
     assert int(tables.removeprefix("tables ")) >= 2
     assert rest == ["columns 5", "keys 1", "imported 1", "nullable 0 true"]
-    assert [one.statement for one in one_scene.edge.control.opened] == []
+    assert [one.statement for one in scene.edge.control.opened] == []
 
 
-def test_jdbc_write_is_applied_after_approval(one_scene: Scene, classes: Path) -> None:
+def test_jdbc_write_is_applied_after_approval(scene: Scene, classes: Path) -> None:
     """a write waits and is applied after approval, alone and as a batch in a transaction"""
-    assert play(one_scene, classes, "writes") == ["alone 1", "batch 2"]
-    assert [one_scene.total(at) for at in (61, 62, 63)] == ["91.00", "92.00", "93.00"]
+    assert play(scene, classes, "writes") == ["alone 1", "batch 2"]
+    assert [scene.total(at) for at in (61, 62, 63)] == ["91.00", "92.00", "93.00"]
 
 
-def test_jdbc_write_is_denied_with_the_reason(one_scene: Scene, classes: Path) -> None:
+def test_jdbc_write_is_denied_with_the_reason(scene: Scene, classes: Path) -> None:
     """a denial says why, and the session stays usable"""
-    one_scene.deny("not on a Friday")
-    said, after = play(one_scene, classes, "denied")
+    scene.deny("not on a Friday")
+    said, after = play(scene, classes, "denied")
     assert said.startswith("42501 ") and "not on a Friday" in said
     assert after == "after 1"
 
 
-def test_jdbc_timeout_while_held(one_scene: Scene, classes: Path) -> None:
+def test_jdbc_timeout_while_held(scene: Scene, classes: Path) -> None:
     """setQueryTimeout while held withdraws, and the session stays usable"""
-    one_scene.leave_pending()
-    before = one_scene.total(65)
-    assert play(one_scene, classes, "timeout") == ["57014", "after 1"]
-    one_scene.until_withdrawn()
-    assert one_scene.total(65) == before
+    scene.leave_pending()
+    before = scene.total(65)
+    assert play(scene, classes, "timeout") == ["57014", "after 1"]
+    scene.until_withdrawn()
+    assert scene.total(65) == before
 
 
-def test_jdbc_cancel_while_held(one_scene: Scene, classes: Path) -> None:
+def test_jdbc_cancel_while_held(scene: Scene, classes: Path) -> None:
     """Statement.cancel while held withdraws, and the session stays usable"""
-    one_scene.leave_pending()
-    before = one_scene.total(66)
-    with playing(*command(classes, "cancelled"), environment=one_scene.environment) as client:
-        one_scene.until_held()
+    scene.leave_pending()
+    before = scene.total(66)
+    with playing(*command(classes, "cancelled"), environment=scene.environment) as client:
+        scene.until_held()
         assert go_on(client) == ["57014", "after 1"]
-        one_scene.until_withdrawn()
-    assert one_scene.total(66) == before
+        scene.until_withdrawn()
+    assert scene.total(66) == before
 
 
-def test_jdbc_disconnect_while_held(one_scene: Scene, classes: Path) -> None:
+def test_jdbc_disconnect_while_held(scene: Scene, classes: Path) -> None:
     """the end of the program while held withdraws, and nothing runs"""
-    one_scene.leave_pending()
-    before = one_scene.total(66)
-    with playing(*command(classes, "cancelled"), environment=one_scene.environment) as client:
-        one_scene.until_held()
+    scene.leave_pending()
+    before = scene.total(66)
+    with playing(*command(classes, "cancelled"), environment=scene.environment) as client:
+        scene.until_held()
         client.kill()
-        one_scene.until_withdrawn()
-    one_scene.approve()
-    assert one_scene.total(66) == before
+        scene.until_withdrawn()
+    scene.approve()
+    assert scene.total(66) == before

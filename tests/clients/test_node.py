@@ -28,40 +28,40 @@ def play(scene: Scene, part: str) -> dict[str, Any]:
     return found
 
 
-def test_node_postgres_reads(one_scene: Scene) -> None:
+def test_node_postgres_reads(scene: Scene) -> None:
     """reads: text, parameters, a named statement, a pool"""
-    assert play(one_scene, "reads") == {"text": 200, "parameter": 42, "named": [1, 2, 3], "pool": [0, 1, 2, 3]}
-    assert one_scene.asked == 0
+    assert play(scene, "reads") == {"text": 200, "parameter": 42, "named": [1, 2, 3], "pool": [0, 1, 2, 3]}
+    assert scene.asked == 0
 
 
-def test_node_postgres_write_is_applied_after_approval(one_scene: Scene) -> None:
+def test_node_postgres_write_is_applied_after_approval(scene: Scene) -> None:
     """a write waits and is applied after approval, alone and in a transaction"""
-    assert play(one_scene, "writes") == {"alone": 1, "inside": 1}
-    assert (one_scene.total(51), one_scene.total(52), one_scene.asked) == ("81.00", "82.00", 2)
+    assert play(scene, "writes") == {"alone": 1, "inside": 1}
+    assert (scene.total(51), scene.total(52), scene.asked) == ("81.00", "82.00", 2)
 
 
-def test_node_postgres_write_is_denied_with_the_reason(one_scene: Scene) -> None:
+def test_node_postgres_write_is_denied_with_the_reason(scene: Scene) -> None:
     """a denial says why, and the session stays usable"""
-    one_scene.deny("not on a Friday")
-    found = play(one_scene, "denied")
+    scene.deny("not on a Friday")
+    found = play(scene, "denied")
     assert found["code"] == "42501" and "not on a Friday" in found["message"] and found["after"] == 1
 
 
-def test_node_postgres_disconnect_while_held(one_scene: Scene) -> None:
+def test_node_postgres_disconnect_while_held(scene: Scene) -> None:
     """a hang-up while held withdraws, and nothing runs"""
-    one_scene.leave_pending()
-    before = one_scene.total(53)
-    playing = Doing(lambda: play(one_scene, "gone"))
-    one_scene.until_withdrawn()
-    one_scene.approve()
+    scene.leave_pending()
+    before = scene.total(53)
+    playing = Doing(lambda: play(scene, "gone"))
+    scene.until_withdrawn()
+    scene.approve()
     assert playing.done().result == {"gone": True}
-    assert one_scene.total(53) == before
+    assert scene.total(53) == before
 
 
-def test_node_postgres_cancel_while_held(one_scene: Scene) -> None:
+def test_node_postgres_cancel_while_held(scene: Scene) -> None:
     """a cancel while held withdraws, and the session stays usable"""
-    one_scene.leave_pending()
-    before = one_scene.total(55)
-    assert play(one_scene, "cancelled") == {"code": "57014", "after": 1}
-    one_scene.until_withdrawn()
-    assert one_scene.total(55) == before
+    scene.leave_pending()
+    before = scene.total(55)
+    assert play(scene, "cancelled") == {"code": "57014", "after": 1}
+    scene.until_withdrawn()
+    assert scene.total(55) == before

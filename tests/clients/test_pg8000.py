@@ -19,21 +19,21 @@ def connect(scene: Scene) -> Any:
     return client
 
 
-def test_pg8000_reads(one_scene: Scene) -> None:
+def test_pg8000_reads(scene: Scene) -> None:
     """reads, with and without parameters"""
-    client = connect(one_scene)
+    client = connect(scene)
     cursor = client.cursor()
     cursor.execute("SELECT count(*) FROM orders WHERE id <= %s", (200,))
     assert cursor.fetchone() == [200]
     cursor.execute("SELECT 'ä'")
     assert cursor.fetchone() == ["ä"]
     client.close()
-    assert one_scene.asked == 0
+    assert scene.asked == 0
 
 
-def test_pg8000_write_is_applied_after_approval(one_scene: Scene) -> None:
+def test_pg8000_write_is_applied_after_approval(scene: Scene) -> None:
     """a write waits and is applied after approval, alone and in a transaction"""
-    client = connect(one_scene)
+    client = connect(scene)
     cursor = client.cursor()
     cursor.execute("UPDATE orders SET total = %s WHERE id = 21", (51,))
     assert cursor.rowcount == 1
@@ -41,13 +41,13 @@ def test_pg8000_write_is_applied_after_approval(one_scene: Scene) -> None:
     cursor.execute("UPDATE orders SET total = 52 WHERE id = 22")
     client.commit()
     client.close()
-    assert (one_scene.total(21), one_scene.total(22), one_scene.asked) == ("51.00", "52.00", 2)
+    assert (scene.total(21), scene.total(22), scene.asked) == ("51.00", "52.00", 2)
 
 
-def test_pg8000_write_is_denied_with_the_reason(one_scene: Scene) -> None:
+def test_pg8000_write_is_denied_with_the_reason(scene: Scene) -> None:
     """a denial says why, and the session stays usable"""
-    one_scene.deny("not on a Friday")
-    client = connect(one_scene)
+    scene.deny("not on a Friday")
+    client = connect(scene)
     cursor = client.cursor()
     with pytest.raises(pg8000.DatabaseError, match="not on a Friday"):
         cursor.execute("DELETE FROM orders WHERE id = %s", (23,))
@@ -56,16 +56,16 @@ def test_pg8000_write_is_denied_with_the_reason(one_scene: Scene) -> None:
     client.close()
 
 
-def test_pg8000_disconnect_while_held(one_scene: Scene) -> None:
+def test_pg8000_disconnect_while_held(scene: Scene) -> None:
     """a hang-up while held withdraws, and nothing runs"""
-    one_scene.leave_pending()
-    client = connect(one_scene)
+    scene.leave_pending()
+    client = connect(scene)
     asking = Doing(lambda: client.cursor().execute("UPDATE orders SET total = 99 WHERE id = 24"))
-    one_scene.until_held()
-    before = one_scene.total(24)
+    scene.until_held()
+    before = scene.total(24)
     client._usock.shutdown(2)
-    one_scene.until_withdrawn()
-    one_scene.approve()
+    scene.until_withdrawn()
+    scene.approve()
     assert asking.done().error is not None
     client._usock.close()
-    assert one_scene.total(24) == before
+    assert scene.total(24) == before

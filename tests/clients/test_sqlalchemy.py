@@ -40,9 +40,9 @@ def order_class() -> Any:
     return Order
 
 
-def test_sqlalchemy_reads_and_inspects(one_scene: Scene) -> None:
+def test_sqlalchemy_reads_and_inspects(scene: Scene) -> None:
     """reads, and the inspection of tables, columns, keys and indexes"""
-    with engine(one_scene) as made:
+    with engine(scene) as made:
         with made.connect() as client:
             assert client.execute(sqlalchemy.text("SELECT count(*) FROM orders WHERE id <= 200")).scalar() == 200
         inspector = sqlalchemy.inspect(made)
@@ -58,99 +58,99 @@ def test_sqlalchemy_reads_and_inspects(one_scene: Scene) -> None:
         reflected = sqlalchemy.MetaData()
         reflected.reflect(made, schema="shop")
         assert "shop.orders" in reflected.tables
-    assert one_scene.asked == 0
+    assert scene.asked == 0
 
 
-def test_sqlalchemy_unit_of_work(one_scene: Scene) -> None:
+def test_sqlalchemy_unit_of_work(scene: Scene) -> None:
     """the ORM's unit of work: a changed, an added and a deleted row, each after approval"""
     order = order_class()
-    with engine(one_scene) as made, orm.Session(made) as work:
+    with engine(scene) as made, orm.Session(made) as work:
         found = work.get(order, 31)
         assert found is not None
         found.total = 61
         work.add(order(id=7201, customer_id=1, total=62))
         work.commit()
-        assert (one_scene.total(31), one_scene.total(7201)) == ("61.00", "62.00")
+        assert (scene.total(31), scene.total(7201)) == ("61.00", "62.00")
         work.delete(work.get(order, 7201))
         work.commit()
-    assert (one_scene.total(7201), one_scene.asked) == ("", 3)
+    assert (scene.total(7201), scene.asked) == ("", 3)
 
 
-def test_sqlalchemy_write_is_denied_with_the_reason(one_scene: Scene) -> None:
+def test_sqlalchemy_write_is_denied_with_the_reason(scene: Scene) -> None:
     """a denial says why, and after a rollback the session stays usable"""
-    one_scene.deny("not on a Friday")
-    with engine(one_scene) as made, made.connect() as client:
+    scene.deny("not on a Friday")
+    with engine(scene) as made, made.connect() as client:
         with pytest.raises(sqlalchemy.exc.ProgrammingError, match="not on a Friday"):
             client.execute(sqlalchemy.text("DELETE FROM orders WHERE id = 32"))
         client.rollback()
         assert client.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
 
 
-def test_sqlalchemy_cancel_and_disconnect_while_held(one_scene: Scene) -> None:
+def test_sqlalchemy_cancel_and_disconnect_while_held(scene: Scene) -> None:
     """a cancel while held withdraws, and after a rollback the session stays usable; a hang-up withdraws, nothing runs,
     and the pool makes a new connection"""
-    before = one_scene.total(34)
+    before = scene.total(34)
     change = sqlalchemy.text("UPDATE orders SET total = 99 WHERE id = 34")
-    with engine(one_scene) as made:
+    with engine(scene) as made:
         with made.connect() as client:
-            one_scene.leave_pending()
+            scene.leave_pending()
             asking = Doing(lambda: client.execute(change))
-            one_scene.until_held()
+            scene.until_held()
             client.connection.driver_connection.cancel_safe()
             assert isinstance(asking.done().error, sqlalchemy.exc.OperationalError)
-            one_scene.until_withdrawn()
+            scene.until_withdrawn()
             client.rollback()
             assert client.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
-            one_scene.leave_pending()
+            scene.leave_pending()
             asking = Doing(lambda: client.execute(change))
-            one_scene.until_held()
+            scene.until_held()
             break_line(client.connection.driver_connection)
-            one_scene.until_withdrawn()
+            scene.until_withdrawn()
             assert asking.done().error is not None
-        one_scene.approve()
+        scene.approve()
         with made.connect() as client:
             assert client.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
-    assert one_scene.total(34) == before
+    assert scene.total(34) == before
 
 
-def test_sqlalchemy_timeout_on_asyncpg_while_held(one_scene: Scene) -> None:
+def test_sqlalchemy_timeout_on_asyncpg_while_held(scene: Scene) -> None:
     """the asynchronous engine: a task that is cancelled while held withdraws, and the pool's next session works"""
-    before = one_scene.total(35)
+    before = scene.total(35)
 
     async def story() -> None:
-        url = one_scene.url.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=disable", "ssl=disable")
+        url = scene.url.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=disable", "ssl=disable")
         made = asynchronous.create_async_engine(url)
         try:
             async with made.connect() as client:
                 asking = asyncio.create_task(
                     client.execute(sqlalchemy.text("UPDATE orders SET total = 99 WHERE id = 35"))
                 )
-                await asyncio.to_thread(one_scene.until_held)
+                await asyncio.to_thread(scene.until_held)
                 asking.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await asking
-            await asyncio.to_thread(one_scene.until_withdrawn)
+            await asyncio.to_thread(scene.until_withdrawn)
             async with made.connect() as client:
                 assert (await client.execute(sqlalchemy.text("SELECT 1"))).scalar() == 1
         finally:
             await made.dispose()
 
-    one_scene.leave_pending()
+    scene.leave_pending()
     asyncio.run(story())
-    assert one_scene.total(35) == before
+    assert scene.total(35) == before
 
 
-def test_sqlalchemy_on_asyncpg(one_scene: Scene) -> None:
+def test_sqlalchemy_on_asyncpg(scene: Scene) -> None:
     """the asynchronous engine on asyncpg: a read, a write, a denial"""
 
     async def story() -> None:
-        url = one_scene.url.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=disable", "ssl=disable")
+        url = scene.url.replace("postgresql://", "postgresql+asyncpg://").replace("sslmode=disable", "ssl=disable")
         made = asynchronous.create_async_engine(url)
         try:
             async with made.begin() as client:
                 assert (await client.execute(sqlalchemy.text("SELECT :value + 1"), {"value": 1})).scalar() == 2
                 await client.execute(sqlalchemy.text("UPDATE orders SET total = :total WHERE id = 33"), {"total": 63})
-            one_scene.deny("not on a Friday")
+            scene.deny("not on a Friday")
             async with made.connect() as client:
                 with pytest.raises(sqlalchemy.exc.ProgrammingError, match="not on a Friday"):
                     await client.execute(sqlalchemy.text("DELETE FROM orders WHERE id = 33"))
@@ -160,4 +160,4 @@ def test_sqlalchemy_on_asyncpg(one_scene: Scene) -> None:
             await made.dispose()
 
     asyncio.run(story())
-    assert one_scene.total(33) == "63.00"
+    assert scene.total(33) == "63.00"
