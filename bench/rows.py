@@ -1,9 +1,10 @@
 """A million rows out, by SELECT and by COPY, plain and with one masked column: direct, by a plain relay, by the Edge.
 
-All ways are interleaved in each round; printed are medians of seconds, their ratio to the plain relay's, and the CPU
-time that the process between spent on one run (user and system, from /proc). The Edge runs pure, and with its compiled
-module where that was built. The client is psql. Then the same with TLS, which the relay ends as the Edge does, the
-hop to the server being plain in both; there the client is libpq alone.
+All ways are interleaved in each round. Printed are medians: of seconds; of those that a run without rows takes
+(psql's start and signing in); of what is left as a ratio to the plain relay's; of the CPU time that the process
+between spent on that (user and system, from /proc). The Edge runs pure, and with its compiled module where that was
+built. The client is psql. Then the same with TLS, which the relay ends as the Edge does, the hop to the server being
+plain in both; there the client is libpq alone.
 
     BENCH_ROWS, BENCH_ROUNDS   how many
 """
@@ -47,6 +48,9 @@ ASKED: Final = {
     "COPY": "COPY shop.bench_rows TO STDOUT",
 }
 
+NOTHING: Final = "SELECT 1"
+"""What a run without rows asks."""
+
 
 class Way(NamedTuple):
     """One way to the rows.
@@ -71,6 +75,8 @@ class Run(NamedTuple):
 
     seconds: float
     cpu: float
+    connecting: float
+    """Of the seconds, those that a run without rows took; `cpu` is without them already."""
 
 
 def main() -> None:
@@ -120,10 +126,16 @@ def measure(postgres: RealPostgres, ways: Mapping[str, Way], asked: str, *, tls:
     found: dict[str, list[Run]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            before, began = _spent(way), time.monotonic()
-            (over_tls if tls else psql)(postgres, way, ASKED[asked])
-            found[name].append(Run(time.monotonic() - began, _spent(way) - before))
+            none, spent = _timed(postgres, way, NOTHING, tls=tls)
+            seconds, cpu = _timed(postgres, way, ASKED[asked], tls=tls)
+            found[name].append(Run(seconds, cpu - spent, none))
     return found
+
+
+def _timed(postgres: RealPostgres, way: Way, text: str, *, tls: bool) -> tuple[float, float]:
+    before, began = _spent(way), time.monotonic()
+    (over_tls if tls else psql)(postgres, way, text)
+    return time.monotonic() - began, _spent(way) - before
 
 
 def _spent(way: Way) -> float:
@@ -131,13 +143,13 @@ def _spent(way: Way) -> float:
 
 
 def table(found: Mapping[str, Sequence[Run]]) -> list[str]:
-    """A line for each way: median seconds, how many times the relay's, median CPU seconds of the process between."""
-    median = {name: statistics.median(run.seconds for run in runs) for name, runs in found.items()}
-    lines = [f"{'':24}{'seconds':>9}{'of relay':>10}{'CPU s':>8}"]
+    """A line for each way: median seconds, to connect, how many times the relay's without that, CPU seconds between."""
+    rows = {name: statistics.median(run.seconds - run.connecting for run in runs) for name, runs in found.items()}
+    lines = [f"{'':24}{'seconds':>9}{'to connect':>12}{'of relay':>10}{'CPU s':>8}"]
     for name, runs in found.items():
-        cpu = statistics.median(run.cpu for run in runs)
+        seconds, cpu, connecting = (statistics.median(run[at] for run in runs) for at in range(3))
         spent = "" if math.isnan(cpu) else f"{cpu:.2f}"
-        lines.append(f"{name:24}{median[name]:9.2f}{median[name] / median[YARDSTICK]:10.2f}{spent:>8}")
+        lines.append(f"{name:24}{seconds:9.2f}{connecting:12.2f}{rows[name] / rows[YARDSTICK]:10.2f}{spent:>8}")
     return lines
 
 

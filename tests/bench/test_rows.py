@@ -8,17 +8,17 @@ from bench.rows import Run, named, table
 from bench.rows_edge import EdgeProcess
 
 
-def test_the_table_has_medians_and_ratios_to_the_relay() -> None:
+def test_the_table_has_medians_and_ratios_to_the_relay_without_connecting() -> None:
     lines = table({
-        "direct": [Run(0.5, math.nan), Run(0.7, math.nan), Run(0.6, math.nan)],
-        "relay": [Run(1.0, 0.2), Run(9.0, 0.4), Run(1.0, 0.3)],
-        "edge, pure": [Run(2.0, 1.5), Run(3.0, 2.5), Run(2.5, 9.5)],
+        "direct": [Run(0.6, math.nan, 0.1), Run(0.8, math.nan, 0.1), Run(0.7, math.nan, 0.1)],
+        "relay": [Run(1.1, 0.2, 0.1), Run(9.0, 0.4, 0.1), Run(1.1, 0.3, 0.1)],
+        "edge, pure": [Run(2.5, 1.5, 0.5), Run(3.5, 2.5, 0.5), Run(3.0, 9.5, 0.5)],
     })  # fmt: skip
     assert [line.split() for line in lines] == [
-        ["seconds", "of", "relay", "CPU", "s"],
-        ["direct", "0.60", "0.60"],
-        ["relay", "1.00", "1.00", "0.30"],
-        ["edge,", "pure", "2.50", "2.50", "2.50"],
+        ["seconds", "to", "connect", "of", "relay", "CPU", "s"],
+        ["direct", "0.70", "0.10", "0.60"],
+        ["relay", "1.10", "0.10", "1.00", "0.30"],
+        ["edge,", "pure", "3.00", "0.50", "2.50", "2.50"],
     ]
 
 
