@@ -11,7 +11,7 @@ import msgspec
 
 from edge_agent.door import facts_alike
 from edge_agent.protocols.postgres.door import Judgement
-from edge_agent.protocols.postgres.events import Forwarded
+from edge_agent.protocols.postgres.events import Forwarded, Written
 from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.recorder.bodies import SessionKey
 from edge_agent.recorder.header import Form, Line
@@ -63,7 +63,7 @@ class SessionRecords:
 
     def __init__(self, journal: Journal, key: SessionKey, facts: SessionFacts) -> None:
         self._journal, self._key = journal, key
-        self._forms: dict[int, tuple[Judgement, Form | None]] = {}
+        self._forms: dict[tuple[int, RecordType], tuple[Judgement, Form | None]] = {}
         self._who: dict[str, object] = {
             "session": facts.id,
             "target": facts.target,
@@ -107,29 +107,49 @@ class SessionRecords:
 
     def command(self, forwarded: Forwarded) -> None:
         """Append that a read or transaction control is forwarded. Raises Unavailable: then it must not be."""
-        judgement, protocol, text, bind = forwarded
+        judgement, protocol, text, bind, xid = forwarded
         body: dict[str, object] = {"protocol": protocol.value, "text": text}
         if bind is not None:
             body["bind"] = bind
-        form, digest = self._form(judgement), sha256(text)
+        form, digest = None if xid else self._form(judgement), sha256(text)
         if form is not None:
             self._journal.append_line(form.of(digest), _encode(body), self._key)
             return
-        header = {**self._who, **facts_alike(judgement), "text_digest": digest, "type": RecordType.COMMAND.value}
-        self._journal.append(header, _encode(body), self._key)
+        header = self._header(judgement, RecordType.COMMAND) | {"text_digest": digest}
+        self._journal.append(header | {"xid": xid} if xid else header, _encode(body), self._key)
 
-    def _form(self, judgement: Judgement) -> Form | None:
+    def written(self, write: Written) -> str:
+        """Append that a write is forwarded. Returns the digest of its text. Raises Unavailable: then it must not be."""
+        form, digest = self._form(write.judgement, RecordType.FORWARD), sha256(write.command.text)
+        body = _encode(write.command.to_json())
+        if form is not None:
+            self._journal.append_line(form.of(digest), body, self._key)
+        else:
+            self._journal.append(
+                {**self._header(write.judgement, RecordType.FORWARD), "text_digest": digest}, body, self._key
+            )
+        return digest
+
+    async def on_disk(self) -> None:
+        """Return when all that was appended so far survives a power cut. Raises Unavailable."""
+        await self._journal.synced(self._journal.head.sequence)
+
+    def _header(self, judgement: Judgement, kind: RecordType) -> dict[str, object]:
+        header = {**self._who, **facts_alike(judgement), "type": kind.value}
+        return header | {"in_transaction": True} if kind is RecordType.FORWARD else header
+
+    def _form(self, judgement: Judgement, kind: RecordType = RecordType.COMMAND) -> Form | None:
         """Its header, spelled and kept when it comes for the second time."""
-        known = self._forms.get(id(judgement))
+        key = id(judgement), kind
+        known = self._forms.get(key)
         # An id comes again for another Judgement once this one is gone.
         again = known is not None and known[0] is judgement
         if known is not None and again and known[1] is not None:
             return known[1]
-        header = {**self._who, **facts_alike(judgement), "type": RecordType.COMMAND.value}
-        form = self._journal.form(header) if again else None
+        form = self._journal.form(self._header(judgement, kind)) if again else None
         if len(self._forms) >= MAX_FORMS:
             self._forms.clear()
-        self._forms[id(judgement)] = (judgement, form)
+        self._forms[key] = (judgement, form)
         return form
 
     async def append_durable(self, kind: RecordType, fields: Mapping[str, object], body: bytes | None = None) -> None:

@@ -18,12 +18,13 @@ from twokeys.record import RecordType
 
 T = TypeVar("T")
 
-_OUTCOMES = {
+OUTCOMES = {
     events.Ending.COMMITTED: "done",
     events.Ending.ROLLED_BACK: "failed",
     events.Ending.FAILED: "failed",
     events.Ending.UNKNOWN: "in_doubt",
 }
+"""How records spell an ending."""
 
 
 class WaitingCommand:
@@ -139,7 +140,7 @@ class WaitingCommand:
     async def outcome(self) -> Result:
         """How what was forwarded ended."""
         ended = await self._outcome
-        return Result(_OUTCOMES[ended.ending], ended.rows, ended.sqlstate, ended.reason)
+        return Result(OUTCOMES[ended.ending], ended.rows, ended.sqlstate, ended.reason)
 
     async def abort(self) -> None:
         """See LiveSession."""

@@ -309,6 +309,7 @@ class Listener:
             wire=parts.door.rules.limits,
             application_name=ready.parameters.get("application_name", ""),
             masks=masks,
+            path_reported="search_path" in ready.parameters,
         )
         pid, cancel_key = self._new_key(signed_in.protocol_minor)
         packet = encode.cancel_request(ready.key.pid, ready.key.key)

@@ -20,17 +20,18 @@ import msgspec
 
 from edge_agent.attend import Attendant, Control
 from edge_agent.config import PostgresSection
-from edge_agent.door import SessionDoor, facts_of
+from edge_agent.door import SessionDoor, facts_alike, facts_of
 from edge_agent.gate import Gate
 from edge_agent.hold import CallerGone, Denied, Held, LeftOpen, Withdrawn, hold
 from edge_agent.holds import Holds
 from edge_agent.mask.owed import Masks
 from edge_agent.mask.previewed import ForReviewers
 from edge_agent.net.postgres_copy import CopyDesk, CopyRoom
-from edge_agent.net.postgres_hold import WaitingCommand
+from edge_agent.net.postgres_hold import OUTCOMES, WaitingCommand
 from edge_agent.net.unfinished import Unfinished
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import events
+from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.protocols.postgres.session import Session
 from edge_agent.session_records import SessionFacts, SessionRecords
 from edge_agent.trial import Trial
@@ -77,6 +78,8 @@ class Relay:
         self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
         self._masks, self._tables_moved = masks, tables_moved
         self._movers: set[int] = set()
+        self._written: dict[int, tuple[Judgement, str]] = {}
+        """Writes that were forwarded and have no outcome yet: what they are, and the digest of their text."""
         self._learning: asyncio.TimerHandle | None = None
         self._unfinished: Unfinished | None = None
         self.reason = ""
@@ -194,6 +197,8 @@ class Relay:
             return
         # Closed all the same, and whoever waits for a word of the core has its last.
         self.reason = "an internal error"
+        for ticket in tuple(self._written):
+            self._ended(events.Outcome(ticket, events.Ending.UNKNOWN, None, "", self.reason))
         for ticket, waiting in tuple(self._waiting.items()):
             waiting.withdraw(self.reason)
             waiting.take(events.Outcome(ticket, events.Ending.UNKNOWN, None, "", self.reason))
@@ -203,8 +208,11 @@ class Relay:
         """Move what the core has to say: records first, then effects, then bytes."""
         session = self._session
         try:
-            for forwarded in session.take_records():
-                self._records.command(forwarded)
+            for record in session.take_records():
+                if isinstance(record, events.Forwarded):
+                    self._records.command(record)
+                else:
+                    self._written[record.ticket] = record.judgement, self._records.written(record)
         except TwokeysError as error:
             session.end(error.happened)
             session.take_records()
@@ -272,6 +280,8 @@ class Relay:
             ):  # fmt: skip
                 if (found := self._waiting.get(effect.ticket)) is not None:
                     found.take(effect)
+                elif isinstance(effect, events.Outcome):
+                    self._ended(effect)
                 if isinstance(effect, events.Outcome) and effect.ticket in self._movers:
                     # Before the caller hears of it: who is told by the caller asks no session that knows less.
                     self._movers.discard(effect.ticket)
@@ -287,6 +297,8 @@ class Relay:
                 # The server's own words may hold values.
                 said = {"sqlstate": effect.sqlstate, "reason": effect.judgement.verdict.classification.reasons[0]}
                 self._quietly(RecordType.RESULT, facts_of(effect.judgement, effect.text) | said)
+            case events.KeepRecords():
+                self._spawn(self._keep_records())
             case events.ForwardCancel():
                 self._spawn(self._around.cancel())
             case events.Terminate():
@@ -307,6 +319,25 @@ class Relay:
         self._copies.hold(effect.ticket, effect.command.copy)
         run = self._hold if isinstance(effect, events.Held) else self._run_allowed
         self._spawn(self._attend(run, effect, waiting))
+
+    def _ended(self, outcome: events.Outcome) -> None:
+        """A write that went the quick way has ended."""
+        found = self._written.pop(outcome.ticket, None)
+        if found is None:
+            return
+        result = {"outcome": OUTCOMES[outcome.ending], "in_transaction": True}
+        told = {"rows": outcome.rows, "sqlstate": outcome.sqlstate, "reason": outcome.reason, "xid": outcome.xid}
+        result |= {name: value for name, value in told.items() if value not in (None, "")}
+        self._quietly(RecordType.RESULT, facts_alike(found[0]) | {"text_digest": found[1]} | result)
+
+    async def _keep_records(self) -> None:
+        try:
+            await self._records.on_disk()
+        except TwokeysError as error:
+            self.end(error.happened)
+            return
+        self._session.on_disk()
+        self._settle()
 
     def _declined(self, effect: events.Declined) -> None:
         fields: dict[str, object] = {} if effect.judgement is None else facts_of(effect.judgement, effect.text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from edge_agent.protocols.postgres.events import Effect, Forwarded
+from edge_agent.protocols.postgres.events import Effect, Forwarded, Written
 from edge_agent.protocols.postgres.session import Session
 from tests.edge_agent.protocols.postgres.doors import READS_ONLY, TestDoor
 from tests.edge_agent.protocols.postgres.script import GUARD, Server
@@ -29,7 +29,7 @@ class Twin:
         self.session = Session(TestDoor(policies, may_write=may_write), guard=GUARD)
         self.lane = lane
         self.sent, self.told, self.due = b"", b"", b""
-        self.records: list[Forwarded] = []
+        self.records: list[Forwarded | Written] = []
         self.effects: list[type[Effect]] = []
         self.passed = 0
         """Chunks that went by the lane."""

@@ -25,7 +25,16 @@ from edge_agent.mask.owed import Masks
 from edge_agent.protocols.postgres import encode, expect
 from edge_agent.protocols.postgres.copy_intake import Intake
 from edge_agent.protocols.postgres.door import Door, Judgement
-from edge_agent.protocols.postgres.events import Declined, Effect, Ending, Forwarded, Order, Outcome
+from edge_agent.protocols.postgres.events import (
+    Declined,
+    Effect,
+    Ending,
+    Forwarded,
+    KeepRecords,
+    Order,
+    Outcome,
+    Written,
+)
 from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.hidden import Hidden
 from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION, Broken, Link
@@ -40,6 +49,7 @@ class Want(enum.Enum):
 
     QUIET = "every answer of the server"
     ORDER = "the shell's word"
+    DISK = "that all records are on disk"
     COPY = "the data of a COPY, as far as `Core.until` says"
 
 
@@ -65,7 +75,7 @@ class Core:
     hidden: Hidden
     masks: Masks
     effects: list[Effect] = field(default_factory=list)
-    records: list[Forwarded] = field(default_factory=list)
+    records: list[Forwarded | Written] = field(default_factory=list)
     orders: deque[Order] = field(default_factory=deque)
     statements: Sized[Statement] = field(default_factory=Sized)
     portals: Sized[Portal] = field(default_factory=Sized)
@@ -98,6 +108,10 @@ class Core:
     CopyFail, or its next command: as the server does."""
     out_of_turn: bool = False
     """A step ends the open group for a message that was not handled yet."""
+    path_reported: bool = False
+    """The server reports a search_path that moved."""
+    on_disk: bool = False
+    """The shell's word, for a step that wants DISK."""
     age: int = 0
     """Goes up with each text that may have run code of users: it can DEALLOCATE and PREPARE, which nobody tells us."""
 
@@ -276,6 +290,14 @@ def settled(core: Core, *, in_guard: bool = False) -> Step:
     yield Want.QUIET
     if core.grouped and core.link.status == IDLE:
         core.forget_portals()
+
+
+def kept(core: Core, transaction: Transaction) -> Step:
+    """Wait until all that was recorded so far is on disk, where writes of the transaction were not waited for."""
+    if transaction.unkept:
+        transaction.unkept = core.on_disk = False
+        core.effects.append(KeepRecords())
+        yield Want.DISK
 
 
 def ask(core: Core, commands: bytes, count: int) -> Generator[Want, Order | None, Answer]:

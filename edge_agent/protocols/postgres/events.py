@@ -29,6 +29,16 @@ class Forwarded(NamedTuple):
     protocol: QueryProtocol
     text: bytes
     bind: bytes | None
+    xid: str = ""
+    """Of a COMMIT: the transaction in which policy let writes pass."""
+
+
+class Written(NamedTuple):
+    """A write that policy allows, recorded as a Forwarded is: its Outcome follows, and `KeepRecords` before COMMIT."""
+
+    ticket: int
+    judgement: Judgement
+    command: PostgresCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +218,11 @@ class Rewound:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepRecords:
+    """A COMMIT waits until all that was recorded is on disk: say so by `Session.on_disk`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ForwardCancel:
     """Send a CancelRequest to the server: the client cancelled what runs there."""
 
@@ -222,7 +237,7 @@ class Terminate:
 
 Effect = (
     Held | Allowed | Fingerprint | Previewed | Prepared | NotPrepared | Tried | Outcome | Withdrawn | Declined | Rewound
-    | ForwardCancel | Terminate
+    | KeepRecords | ForwardCancel | Terminate
     | StageBegun | Staged | StageDropped | SendStaged | Copied
 )  # fmt: skip
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from edge_agent.protocols.postgres.pipeline import Undo
+from edge_agent.protocols.postgres.server_messages import read_data_row
+from twokeys.errors import InvalidInput
 
 
 @dataclass(slots=True)
@@ -33,6 +35,17 @@ class Answer:
     def sqlstate(self) -> str:
         """Of the error, or empty."""
         return self.error.get("C", b"").decode("ascii", "replace") if self.error else ""
+
+    @property
+    def row(self) -> tuple[str, ...] | None:
+        """The one row of a question of our own, NULL as an empty string; None when there is none."""
+        if self.error is not None or not self.rows:
+            return None
+        try:
+            values = read_data_row(bytes(self.rows), 0, len(self.rows))
+        except InvalidInput:
+            return None
+        return tuple((value or b"").decode("utf-8", "replace") for value in values)
 
     @property
     def reason(self) -> str:

@@ -79,3 +79,11 @@ def search_path_of(answer: str) -> str:
 
 XID_SQL: Final = f"SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {_expression()}".encode()
 """The transaction's id, which this assigns, and the fingerprint."""
+
+XID_AND_PATH_SQL: Final = (
+    b"SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, pg_catalog.current_setting('search_path')"
+)
+"""The transaction's id, which this assigns, and what unqualified names mean."""
+
+ASSIGNED_XID_SQL: Final = b"SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text"
+"""The transaction's id; NULL where nothing was written in it."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.protocols.postgres import encode
-from edge_agent.protocols.postgres.fingerprint import FINGERPRINT_SQL, XID_SQL
+from edge_agent.protocols.postgres.fingerprint import ASSIGNED_XID_SQL, FINGERPRINT_SQL, XID_AND_PATH_SQL, XID_SQL
 from edge_agent.protocols.postgres.locks import LOCKS_SQL
 from edge_agent.protocols.postgres.type_names import types_sql
 from twokeys.errors import InvalidInput
@@ -105,6 +105,16 @@ class Hidden:
     def xid(self) -> bytes:
         """Ask for the transaction's id."""
         return command(f"{self.guard}q".encode(), XID_SQL)
+
+    @property
+    def xid_and_path(self) -> bytes:
+        """Ask for the transaction's id, and for the search_path."""
+        return command(f"{self.guard}q".encode(), XID_AND_PATH_SQL)
+
+    @property
+    def assigned_xid(self) -> bytes:
+        """Ask for the transaction's id, NULL where it has none."""
+        return command(f"{self.guard}q".encode(), ASSIGNED_XID_SQL)
 
     @property
     def name(self) -> bytes:

@@ -46,6 +46,7 @@ from edge_agent.protocols.postgres.events import (
     Terminate,
     Withdraw,
     Withdrawn,
+    Written,
 )
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.framing import Splitter
@@ -74,17 +75,18 @@ class Session:
         wire: Sizes of messages.
         application_name: As the server reported it at sign-in.
         masks: What the caller is not to see; None: it may see everything.
+        path_reported: The server reports a search_path that moved, as PostgreSQL does since 18.
     """
 
     def __init__(
         self, door: Door, *, guard: str, limits: SessionLimits | None = None, wire: WireLimits | None = None,
-        application_name: str = "", masks: Masks | None = None,
+        application_name: str = "", masks: Masks | None = None, path_reported: bool = False,
     ) -> None:  # fmt: skip
         wire, limits = wire or WireLimits(), limits or SessionLimits()
         masks = masks if masks is not None else Masks(tuple)
         self._splitter = Splitter(wire.client_table)
         self._core = Core(Link(wire, limits, application_name.encode()), door, limits, Hidden(guard), masks)
-        self._core.link.masks = masks
+        self._core.link.masks, self._core.path_reported = masks, path_reported
         self._core.link.doubted = self._doubted
         self._client = Client(self._core, self._begin)
         self._unit = Unit(limits.waiting_bytes)
@@ -135,7 +137,7 @@ class Session:
             self._core.effects = []
         return found
 
-    def take_records(self) -> list[Forwarded]:
+    def take_records(self) -> list[Forwarded | Written]:
         """What is about to be forwarded since the last call."""
         found = self._core.records
         if found:
@@ -177,6 +179,12 @@ class Session:
     def deny(self, ticket: int, denial: Deny) -> bool:
         """Answer the Command with an error; session and transaction stay usable."""
         return self._order(ticket, denial)
+
+    def on_disk(self) -> None:
+        """All that was recorded when KeepRecords was told is on disk."""
+        self._core.on_disk = True
+        if not self.over:
+            self._guarded(_no_work)
 
     def forget_columns(self) -> None:
         """What is known of classified columns no longer holds."""
@@ -358,6 +366,10 @@ class Session:
             if self._step is not None:
                 if self._want is Want.QUIET:
                     if not link.quiet:
+                        return
+                    self._resume(None)
+                elif self._want is Want.DISK:
+                    if not core.on_disk:
                         return
                     self._resume(None)
                 elif self._want is Want.COPY:

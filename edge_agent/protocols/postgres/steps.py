@@ -10,7 +10,7 @@ from edge_agent.classify.transaction import TxnAction, TxnKind
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres.control import LOWER, plan_of, planned
-from edge_agent.protocols.postgres.core import Core, Step, Want, ask, refused, rolled_back, send_job, settled
+from edge_agent.protocols.postgres.core import Core, Step, Want, ask, kept, refused, rolled_back, send_job, settled
 from edge_agent.protocols.postgres.events import Ending, Forwarded
 from edge_agent.protocols.postgres.expect import SYNC, Answer
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION
@@ -46,9 +46,11 @@ def transaction_step(core: Core, job: Job) -> Step:
         core.decline(job.judgement, job.command.text, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened)
         yield from refused(core, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened, error.not_done, error.advice)
         return
-    core.records.append(
-        Forwarded(job.judgement, job.command.protocol, job.command.text, job.portal.raw if job.portal else None)
-    )
+    transaction = core.transaction if action.kind is TxnKind.COMMIT else None
+    bind, xid = job.portal.raw if job.portal else None, "" if transaction is None else transaction.xid
+    core.records.append(Forwarded(job.judgement, job.command.protocol, job.command.text, bind, xid))
+    if transaction is not None:
+        yield from kept(core, transaction)
     plan = None
     if job.simple or (job.tail is not None and not job.command.parameter_values):
         plan = plan_of(core, action, job.command.text)

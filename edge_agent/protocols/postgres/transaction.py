@@ -41,6 +41,10 @@ class Transaction:
     writes: list[Write] = field(default_factory=list)
     savepoints: list[tuple[str, int]] = field(default_factory=list)
     """Name, and how many writes were done before it."""
+    xid: str = ""
+    """Its id, once a write that policy allowed has been answered."""
+    unkept: bool = False
+    """Records of its writes may not be on disk yet."""
 
     @property
     def writable(self) -> bool:

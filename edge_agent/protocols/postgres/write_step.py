@@ -13,7 +13,7 @@ from typing import Final
 from edge_agent.classify.settings import hides_builtins
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
-from edge_agent.protocols.postgres import server_messages as server
+from edge_agent.protocols.postgres.allowed_step import is_quick, means_the_same, quick
 from edge_agent.protocols.postgres.copy_in import is_copy_in, staged
 from edge_agent.protocols.postgres.core import (
     Core,
@@ -58,7 +58,6 @@ from edge_agent.protocols.postgres.type_names import read_types
 from twokeys.decision import Outcome as Decided
 from twokeys.digest import sha256
 from twokeys.effect import Effect as Does
-from twokeys.errors import InvalidInput
 
 _MOVED: Final = b"The session's search_path was moved by what ran in it: names without a schema mean something else."
 
@@ -70,7 +69,8 @@ drivers may set a limit on it that means nothing (JDBC's executeUpdate: 1), and 
 
 def write_step(core: Core, job: Job) -> Step:
     """Hold a Command, obey the shell, run it."""
-    yield from settled(core)
+    may_be_quick = is_quick(core, job)
+    yield from settled(core, in_guard=may_be_quick)
     if core.link.failed:
         core.tail = None
         return
@@ -79,17 +79,22 @@ def write_step(core: Core, job: Job) -> Step:
         core.decline(job.judgement, job.command.text, refusal[0], refusal[1])
         yield from refused(core, *refusal)
         return
+    if may_be_quick:
+        if core.transaction is not None and means_the_same(core):
+            yield from quick(core, job, core.transaction)
+            return
+        yield from settled(core)
     if is_copy_in(job):
         with_data = yield from staged(core, job)
         if with_data is None:
             return
         job = with_data
     place = place_of(core, job)
-    types = yield from _types(core, job)
+    held = job.judgement.decision.outcome is Decided.HOLD
+    types = (yield from _types(core, job)) if held else ()
     if types is None:
         return
     in_transaction = core.link.status != IDLE
-    held = job.judgement.decision.outcome is Decided.HOLD
     names = (yield from _names(core, types)) if held and types else ()
     core.ticket += 1
     ticket = core.ticket
@@ -192,7 +197,7 @@ def _obey(
             case AskPreview() as asked:
                 core.effects.append(Previewed(ticket, (yield from answered(core, job, types, asked.question))))
             case Prepare():
-                prepared = yield from _prepare(core, place)
+                prepared = yield from _prepare(core, place, brief=job.judgement.decision.outcome is Decided.ALLOW)
                 if prepared is None:
                     core.effects.append(NotPrepared(ticket, *last_error(core)))
                 else:
@@ -236,17 +241,6 @@ def _obey(
                 raise Broken("A step was resumed without an order.")
 
 
-def _row(answer: Answer) -> tuple[str, ...] | None:
-    """The one row of an answer of our own; None when there is none."""
-    if answer.error is not None or not answer.rows:
-        return None
-    try:
-        values = server.read_data_row(bytes(answer.rows), 0, len(answer.rows))
-    except InvalidInput:
-        return None
-    return tuple((value or b"").decode("utf-8", "replace") for value in values)
-
-
 def _ask_read_only(core: Core, question: bytes) -> Generator[Want, Order | None, tuple[str, ...] | None]:
     """The row that a question of our own has as its answer: under the guard where the transaction may write."""
     core.link.last_error = {}
@@ -254,7 +248,7 @@ def _ask_read_only(core: Core, question: bytes) -> Generator[Want, Order | None,
         answer = yield from ask(core, core.hidden.guard_open + question + core.hidden.guard_close, 4)
     else:
         answer = yield from ask(core, question, 1)
-    return _row(answer)
+    return answer.row
 
 
 def _ask_fingerprint(core: Core) -> Generator[Want, Order | None, str | None]:
@@ -274,13 +268,16 @@ def _ask_fingerprint_and_locks(core: Core) -> Generator[Want, Order | None, tupl
 
 def _meaning(core: Core, answer: str) -> str | None:
     """The fingerprint; None when names no longer mean what the Command was judged by (attack W6)."""
-    path = search_path_of(answer)
+    return sha256(answer.encode()) if _still_means(core, search_path_of(answer)) else None
+
+
+def _still_means(core: Core, path: str) -> bool:
     if hides_builtins(path):
         raise Broken(HIDDEN_BUILTINS, alarm=True)
     if core.door.confirm(path):
-        return sha256(answer.encode())
+        return True
     core.link.last_error = {"C": b"", "M": _MOVED}
-    return None
+    return False
 
 
 def _tell_fingerprint(core: Core, ticket: int) -> Step:
@@ -289,29 +286,35 @@ def _tell_fingerprint(core: Core, ticket: int) -> Step:
 
 
 def _prepare(
-    core: Core, place: Place, *, ask_xid: bool = True
+    core: Core, place: Place, *, ask_xid: bool = True, brief: bool = False
 ) -> Generator[Want, Order | None, tuple[str, str] | None]:
-    """Bring the server to where the Command can run. Returns xid and fingerprint; None when the server refused."""
+    """Bring the server to where the Command can run. Returns xid and fingerprint; None when the server refused.
+
+    `brief`: nobody compares the fingerprint. It is left out, but for the search_path.
+    """
     core.link.last_error = {}
     if place in (Place.BRACKET, Place.READ):
         if not ask_xid:
             return "", ""
         fingerprint = yield from _ask_fingerprint(core)
         return None if fingerprint is None else ("", fingerprint)
-    commands, count = core.hidden.xid if ask_xid else b"", int(ask_xid)
+    question = core.hidden.xid_and_path if brief else core.hidden.xid
+    commands, count = question if ask_xid else b"", int(ask_xid)
     if place is Place.OWN and core.own is None:
         commands, count = core.hidden.begin + core.hidden.lift + commands, count + 2
         core.own = []
     if not count:
         return "", ""
     answer = yield from ask(core, commands, count)
-    row = ("", "") if answer.error is None and not ask_xid else _row(answer)
+    row = ("", "") if answer.error is None and not ask_xid else answer.row
     if row is None or (place is Place.OWN and core.link.status != IN_TRANSACTION):
         if core.own == [] and core.link.status == IDLE:
             core.own = None
         return None
     if not ask_xid:
         return "", ""
+    if brief:
+        return (row[0], "") if _still_means(core, row[1]) else None
     meaning = _meaning(core, row[1])
     return None if meaning is None else (row[0], meaning)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +17,7 @@ import pytest
 from tests.edge_agent.net.edge_in_process import InProcessEdge, edge_in_process
 from tests.support.callers import WaitingCaller
 from tests.support.postgres import RealPostgres
+from twokeys.record import ChainHead
 
 
 @pytest.fixture
@@ -127,6 +132,74 @@ def test_policy_that_allows_a_write_asks_nobody_and_records_it(tmp_path: Path, p
     lines = b"".join(path.read_bytes() for path in sorted((tmp_path / "journal").glob("*journal*")))
     assert b'"type":"forward"' in lines
     assert b'"type":"result"' in lines
+
+
+ALLOWS = '@id("all") permit(principal, action in [Action::"read", Action::"write"], resource);'
+
+
+def journalled(folder: Path) -> list[dict[str, Any]]:
+    """Headers of the journal, in order."""
+    paths = sorted((folder / "journal").glob("*journal*"))
+    lines = b"".join(path.read_bytes().rstrip(b"\0") for path in paths).splitlines()
+    return [json.loads(line[line.index(b"{") :]) for line in lines if b"{" in line]
+
+
+class SlowDisk:
+    """Lets the journal's fsync begin, and end when told to."""
+
+    def __init__(self, edge: InProcessEdge) -> None:
+        self.asked, self.go_on, self.error = threading.Event(), threading.Event(), False
+        begin = edge.journal._commit._begin
+
+        def slow() -> tuple[ChainHead, Callable[[], None]]:
+            head, work = begin()
+
+            def waiting() -> None:
+                self.asked.set()
+                assert self.go_on.wait(20)
+                if self.error:
+                    raise OSError("the disk is gone")
+                work()
+
+            return head, waiting
+
+        edge.journal._commit._begin = slow
+
+
+def test_allowed_writes_of_a_transaction_are_on_disk_before_its_commit(tmp_path: Path, postgres: RealPostgres) -> None:
+    postgres.admin("UPDATE shop.orders SET status = 'open' WHERE id IN (111, 112)")
+    with edge_in_process(tmp_path, postgres, ALLOWS) as edge, psycopg.connect(edge.dsn) as caller:
+        for order in (111, 112):
+            caller.execute("UPDATE orders SET status = 'cancelled' WHERE id = %s", (order,))
+        disk = SlowDisk(edge)
+        commit = threading.Thread(target=caller.commit)
+        commit.start()
+        assert disk.asked.wait(20)
+        assert "cancelled" not in (status(edge, 111), status(edge, 112))
+        assert not any(record["type"] == "result" for record in journalled(tmp_path))
+        disk.go_on.set()
+        commit.join(20)
+        assert (status(edge, 111), status(edge, 112)) == ("cancelled", "cancelled")
+    found = [record for record in journalled(tmp_path) if record["type"] in ("forward", "result", "command")]
+    assert [record["type"] for record in found] == ["command", "forward", "forward", "command", "result", "result"]
+    xid = found[3]["xid"]
+    assert [record["outcome"] for record in found[4:]] == ["done", "done"]
+    assert [(record["rows"], record["xid"], record["in_transaction"]) for record in found[4:]] == [(1, xid, True)] * 2
+    assert [record["text_digest"] for record in found[1:3]] == [record["text_digest"] for record in found[4:]]
+    assert postgres.admin(f"SELECT pg_xact_status('{xid}')").strip() == "committed"
+
+
+def test_without_a_disk_nothing_is_committed(tmp_path: Path, postgres: RealPostgres) -> None:
+    with edge_in_process(tmp_path, postgres, ALLOWS) as edge:
+        edge.postgres.admin("UPDATE shop.orders SET status = 'open' WHERE id = 113")
+        with contextlib.closing(psycopg.connect(edge.dsn)) as caller:
+            caller.execute("UPDATE orders SET status = 'cancelled' WHERE id = 113")
+            disk = SlowDisk(edge)
+            disk.error = True
+            disk.go_on.set()
+            with pytest.raises(psycopg.OperationalError):
+                caller.commit()
+        assert status(edge, 113) == "open"
 
 
 def test_an_empty_policy_forwards_nothing(tmp_path: Path, postgres: RealPostgres) -> None:

@@ -20,6 +20,7 @@ from edge_agent.protocols.postgres.events import (
     ForwardCancel,
     Forwarded,
     Held,
+    KeepRecords,
     NotPrepared,
     Prepared,
     Terminate,
@@ -130,7 +131,9 @@ class Served:
     def __init__(self, shell: Shell, client: socket.socket, upstream: socket.socket, ready: UpstreamReady) -> None:
         self.shell, self.client, self.upstream, self.ready = shell, client, upstream, ready
         self.door = shell.door(*([shell.policies] if shell.policies is not None else []), may_write=shell.may_write)
-        self.session = Session(self.door, guard=f"_tk{secrets.token_hex(8)}", limits=shell.limits)
+        reported = "search_path" in ready.parameters
+        guard = f"_tk{secrets.token_hex(8)}"
+        self.session = Session(self.door, guard=guard, limits=shell.limits, path_reported=reported)
         self.asked: dict[int, Held | Allowed] = {}
         self.bell, self.ringer = socket.socketpair()
         self.calls: list[Callable[[], object]] = []
@@ -190,7 +193,7 @@ class Served:
             with self.shell.seen:
                 self.shell.effects += effects
                 self.shell.seen.notify_all()
-        self.shell.records += self.session.take_records()
+        self.shell.records += [one for one in self.session.take_records() if isinstance(one, Forwarded)]
         for connection, data in (
             (self.upstream, self.session.take_to_server()),
             (self.client, self.session.take_to_client()),
@@ -217,6 +220,8 @@ class Served:
                 self.session.forward(effect.ticket, self.door.approve(self.asked[effect.ticket].judgement))
             case NotPrepared():
                 self.session.deny(effect.ticket, Deny(effect.sqlstate, effect.reason))
+            case KeepRecords():
+                self.session.on_disk()
             case ForwardCancel():
                 with socket.create_connection(("127.0.0.1", self.shell.postgres.port)) as once:
                     once.sendall(encode.cancel_request(self.ready.key.pid, self.ready.key.key))

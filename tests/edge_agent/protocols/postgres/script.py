@@ -14,8 +14,10 @@ from edge_agent.protocols.postgres.events import (
     Fingerprint,
     Forwarded,
     Held,
+    KeepRecords,
     NotPrepared,
     Prepared,
+    Written,
 )
 from edge_agent.protocols.postgres.framing import Splitter
 from edge_agent.protocols.postgres.limits import WireLimits
@@ -141,6 +143,9 @@ class Server:
             return self._error("25P02")
         if (ours := self._control(word, text)) is not None:
             return ours
+        if b"pg_current_xact_id" in text and b"pg_my_temp_schema" not in text:
+            values = (b"77",) if b"if_assigned" in text else (b"77", b"public")
+            return data_row(*values) + encode.command_complete(b"SELECT 1")
         if b"pg_my_temp_schema" in text:
             locks = (b"",) if b"pg_locks" in text else ()
             values = (b"77", b"fp") if b"xact_id" in text else (b"fp", *locks)
@@ -233,14 +238,18 @@ class Script:
         answers: Iterable[bool] | None = None,
         limits: SessionLimits | None = None,
         lane: bool = True,
+        path_reported: bool = False,
     ) -> None:
+        self.disk = True
+        """Whether records are on disk as soon as somebody asks."""
         self.lane = lane
         self.passed: list[bytes] = []
         """Chunks that went by the lane."""
         self.records: list[Forwarded] = []
-        """What the shell would have recorded."""
+        """What the shell would have recorded, but for `written`."""
+        self.written: list[Written] = []
         self.door = door or TestDoor()
-        self.session = Session(self.door, guard=GUARD, limits=limits)
+        self.session = Session(self.door, guard=GUARD, limits=limits, path_reported=path_reported)
         self.server = Server()
         self.answers = None if answers is None else iter(answers)
         self.effects: list[Effect] = []
@@ -285,7 +294,11 @@ class Script:
     def run(self, split: int = 0) -> None:
         """Carry bytes and effects about until nothing moves."""
         while True:
-            self.records += self.session.take_records()
+            for record in self.session.take_records():
+                if isinstance(record, Forwarded):
+                    self.records.append(record)
+                else:
+                    self.written.append(record)
             out = self.session.take_to_server()
             moved = bool(out)
             self._server_gets(out, split)
@@ -300,6 +313,8 @@ class Script:
     def _act(self, effect: Effect) -> None:
         if isinstance(effect, Held | Allowed):
             self.held.append(effect)
+        if isinstance(effect, KeepRecords) and self.disk:
+            self.session.on_disk()
         if self.answers is None:
             return
         match effect:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.protocols.postgres import encode
-from edge_agent.protocols.postgres.events import Ending, Held, Outcome, Terminate
+from edge_agent.protocols.postgres.events import Ending, Forwarded, Held, Outcome, Terminate
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from tests.edge_agent.protocols.postgres.doors import READS_ONLY, TestDoor
 from tests.edge_agent.protocols.postgres.script import FLUSH, SYNC, Script, bound, kinds
@@ -24,6 +24,7 @@ def test_a_read_is_forwarded_as_it_is_and_recorded_with_its_values() -> None:
     script.session.client_bytes(messages)
     assert script.session.take_to_server() == messages
     (record,) = script.session.take_records()
+    assert isinstance(record, Forwarded)
     assert record.text == b"SELECT $1" and record.bind is not None and b"7" in record.bind
 
 

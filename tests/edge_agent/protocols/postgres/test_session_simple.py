@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_agent.protocols.postgres import encode
-from edge_agent.protocols.postgres.events import Declined, Deny, Ending, Held, Outcome, Terminate, Withdrawn
+from edge_agent.protocols.postgres.events import Declined, Deny, Ending, Forwarded, Held, Outcome, Terminate, Withdrawn
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from tests.edge_agent.protocols.postgres.script import GUARD_BYTES, Script, kinds
 
@@ -22,6 +22,7 @@ def test_a_read_is_forwarded_as_it_is_and_recorded() -> None:
     script.session.client_bytes(READ)
     assert script.session.take_to_server() == READ
     (record,) = script.session.take_records()
+    assert isinstance(record, Forwarded)
     assert (record.text, record.bind, script.session.take_effects()) == (b"SELECT 1", None, [])
 
 

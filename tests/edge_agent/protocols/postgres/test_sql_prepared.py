@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.gate import World
 from edge_agent.protocols.postgres import encode
-from edge_agent.protocols.postgres.events import Forwarded
+from edge_agent.protocols.postgres.events import Forwarded, Written
 from tests.edge_agent.protocols.postgres.doors import READS_ONLY, TestDoor
 from tests.edge_agent.protocols.postgres.script import SYNC, Script, kinds
 from twokeys.effect import Effect
@@ -19,7 +19,7 @@ EXECUTE = encode.query(b"EXECUTE q(1)")
 def test_an_execute_reads_when_what_was_prepared_reads() -> None:
     run = Script()
     assert kinds(run.client(PREPARE)) == "DDCZI"
-    records: list[Forwarded] = []
+    records: list[Forwarded | Written] = []
     run.session.client_bytes(EXECUTE)
     records += run.session.take_records()
     run.run()
