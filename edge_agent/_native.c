@@ -1,4 +1,4 @@
-/* The compiled twins of three loops over bytes; `edge_agent/native.py` says which, and who they are the twins of.
+/* The compiled twins of four loops over bytes; `edge_agent/native.py` says which, and who they are the twins of.
  *
  * Rules:
  *   1. Each read is checked against the end of the data, each write goes through `put`, which grows the buffer.
@@ -243,6 +243,98 @@ static Py_ssize_t put_copied(
     return (Py_ssize_t)(last + 1);
 }
 
+/* Where a field of CSV ends that begins at `at`, at its stop; `size` where it is none. `quotes`: how many are in it. */
+static size_t csv_end(const unsigned char *row, size_t at, size_t size, size_t *quotes) {
+    size_t begin = at;
+    *quotes = 0;
+    if (at < size && row[at] == '"') {
+        for (at++, *quotes = 1; at < size; at++) {
+            if (row[at] != '"') {
+                continue;
+            }
+            ++*quotes;
+            if (at + 1 >= size || row[at + 1] != '"') {
+                return at + 1;
+            }
+            ++*quotes;
+            at++;
+        }
+        return size;
+    }
+    for (at = begin; at < size && row[at] != ',' && row[at] != '\n'; at++) {
+        if (row[at] == '"' || row[at] == '\r') {
+            return size;
+        }
+    }
+    return at;
+}
+
+/* What is shown instead of one field of CSV that is not NULL. */
+static int put_csv_field(
+    Out *out, int way, PyObject *spell, Py_ssize_t column, const unsigned char *field, size_t size, size_t quotes
+) {
+    if (way == NOTHING) {
+        return 0;
+    }
+    if (way == CALL || quotes > 2) {
+        return put_called(out, spell, column, field, size) < 0 ? -1 : 0;
+    }
+    const unsigned char *value = quotes ? field + 1 : field;
+    size_t count = quotes ? size - 2 : size, start = out->size;
+    if (put(out, (const unsigned char *)"\"", 1) != 0) {
+        return -1;
+    }
+    int done = way == PARTIAL ? put_partial(out, value, count) : put(out, (const unsigned char *)"***", 3) == 0 ? 1 : -1;
+    if (done < 0) {
+        return -1;
+    }
+    if (done == 0) {
+        out->size = start;
+        return put_called(out, spell, column, field, size) < 0 ? -1 : 0;
+    }
+    if (out->size - start - 1 == count && memcmp(out->bytes + start + 1, value, count) == 0) {
+        out->size = start;
+        return put(out, field, size);
+    }
+    return put(out, (const unsigned char *)"\"", 1);
+}
+
+/* One CopyData that is a row of CSV; see `put_row`. */
+static Py_ssize_t put_csv(
+    Out *out, const unsigned char *data, size_t size, const unsigned char *ways, size_t width, PyObject *spell
+) {
+    static const unsigned char head[HEADER] = {'d'};
+    if (size < HEADER || data[0] != 'd') {
+        return 0;
+    }
+    uint64_t length = word(data + 1);
+    if (length + 1 > size || length + 1 < HEADER) {
+        return 0;
+    }
+    size_t end = (size_t)length + 1, at = HEADER, run = at, start = out->size;
+    if (put(out, head, HEADER) != 0) {
+        return -1;
+    }
+    for (size_t column = 0; column < width; column++) {
+        size_t quotes, stop = csv_end(data, at, end, &quotes);
+        if (stop >= end || data[stop] != (column + 1 == width ? '\n' : ',')) {
+            return 0;
+        }
+        if (ways[column] != SHOW && stop > at) {
+            if (put(out, data + run, at - run) != 0 ||
+                put_csv_field(out, ways[column], spell, (Py_ssize_t)column, data + at, stop - at, quotes) != 0) {
+                return -1;
+            }
+            run = stop;
+        }
+        at = stop + 1;
+    }
+    if (at != end) {
+        return 0;
+    }
+    return put(out, data + run, end - run) != 0 || set_length(out, start) != 0 ? -1 : (Py_ssize_t)end;
+}
+
 typedef Py_ssize_t Rewriter(Out *, const unsigned char *, size_t, const unsigned char *, size_t, PyObject *);
 
 /* All messages: `rewrite` one after the other. */
@@ -284,6 +376,11 @@ static PyObject *mask_copied(PyObject *module, PyObject *args) {
     return rewritten(args, put_copied);
 }
 
+static PyObject *mask_csv(PyObject *module, PyObject *args) {
+    (void)module;
+    return rewritten(args, put_csv);
+}
+
 static PyObject *run_end(PyObject *module, PyObject *args) {
     (void)module;
     const char *data;
@@ -307,6 +404,7 @@ static PyObject *run_end(PyObject *module, PyObject *args) {
 static PyMethodDef methods[] = {
     {"mask_rows", mask_rows, METH_VARARGS, "See edge_agent.mask.rows.mask_rows."},
     {"mask_copied", mask_copied, METH_VARARGS, "See edge_agent.mask.copied_rows.mask_copied."},
+    {"mask_csv", mask_csv, METH_VARARGS, "The same for CSV."},
     {"run_end", run_end, METH_VARARGS, "See edge_agent.protocols.postgres.framing.run_end."},
     {NULL, NULL, 0, NULL},
 };

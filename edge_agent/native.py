@@ -1,7 +1,7 @@
 """The compiled twins of hot loops, where they were built; everything works without them.
 
     mask_rows     edge_agent.mask.rows
-    mask_copied   edge_agent.mask.copied_rows
+    mask_copied   edge_agent.mask.copied_rows, and mask_csv
     run_end       edge_agent.protocols.postgres.framing
 
 Their pure twins are the oracles: tests give both any bytes and want the same. The environment variable `TWOKEYS_PURE`
@@ -13,7 +13,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-_TWINS: Final = frozenset(("mask_rows", "mask_copied", "run_end"))
+_TWINS: Final = frozenset(("mask_rows", "mask_copied", "mask_csv", "run_end"))
 
 compiled: ModuleType | None
 """The module, or None."""

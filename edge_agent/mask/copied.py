@@ -22,7 +22,7 @@ _ESCAPES: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\
 _LETTERS: Final = {value: b"\\" + letter for letter, value in _ESCAPES.items()}
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _SPECIAL: Final = re.compile(rb"[\b\f\n\r\t\v\\]")
-_CSV_FIELD: Final = re.compile(rb'(?:"((?:[^"]|"")*)"|([^",\n\r]*))(,|\n)')
+_CSV_FIELD: Final = re.compile(rb'("(?:[^"]|"")*"|[^",\n\r]*)(,|\n)')
 
 Field = Callable[[int, bytes], bytes | None]
 """What is shown instead of a column's value."""
@@ -134,19 +134,21 @@ def mask_csv(row: bytes, width: int, field: Field, columns: Collection[int]) -> 
     at = 0
     while at < len(row):
         found = _CSV_FIELD.match(row, at)
-        if found is None or (found[3] == b"\n") != (found.end() == len(row)):
+        if found is None or (found[2] == b"\n") != (found.end() == len(row)):
             raise UnreadableCopy
-        quoted, bare, stop = found.groups()
-        if len(out) not in columns or (quoted is None and not bare):
-            # What is empty is NULL: an empty text is quoted.
-            out.append(found[0])
-        else:
-            plain = bare if quoted is None else quoted.replace(b'""', b'"')
-            shown = field(len(out), plain)
-            same = row[at : found.start(3)]
-            spelled = b"" if shown is None else same if shown == plain else b'"' + shown.replace(b'"', b'""') + b'"'
-            out.append(spelled + stop)
+        spelled, stop = found.groups()
+        # What is empty is NULL: an empty text is quoted.
+        out.append((csv_field(field, len(out), spelled) if spelled and len(out) in columns else spelled) + stop)
         at = found.end()
     if len(out) != width:
         raise UnreadableCopy
     return b"".join(out)
+
+
+def csv_field(field: Field, at: int, value: bytes) -> bytes:
+    """What stands instead of a field of CSV that is not NULL, as both are spelled there."""
+    plain = value[1:-1].replace(b'""', b'"') if value.startswith(b'"') else value
+    shown = field(at, plain)
+    if shown is None:
+        return b""
+    return value if shown == plain else b'"' + shown.replace(b'"', b'""') + b'"'

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.mask.copied import UnreadableCopy, text_field
+from edge_agent.mask.copied import UnreadableCopy, csv_field, text_field
 from edge_agent.mask.copied_rows import mask_copied_purely
 from edge_agent.mask.forms import masked
 from edge_agent.mask.rows import CALL, NULL, PARTIAL, REDACT, SHOW, UnreadableRow, mask_rows_purely
@@ -106,10 +106,12 @@ SPELLED = st.one_of(
 
 
 @st.composite
-def copied_bytes(draw: st.DrawFn) -> tuple[bytes, bytes]:
+def copied_bytes(
+    draw: st.DrawFn, values: st.SearchStrategy[bytes] = SPELLED, delimiter: bytes = b"\t"
+) -> tuple[bytes, bytes]:
     ways = draw(WAYS)
-    rows = draw(st.lists(st.lists(SPELLED, min_size=len(ways), max_size=len(ways)), max_size=4))
-    data = bytearray(b"".join(encode.copy_data(b"\t".join(row) + b"\n") for row in rows))
+    rows = draw(st.lists(st.lists(values, min_size=len(ways), max_size=len(ways)), max_size=4))
+    data = bytearray(b"".join(encode.copy_data(delimiter.join(row) + b"\n") for row in rows))
     for at, value in draw(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=2)):
         if at < len(data):
             data[at] = value
@@ -128,16 +130,33 @@ def test_copied_rows_are_masked_alike(native: ModuleType, case: tuple[bytes, byt
     data, ways = case
     field = as_field_says(ways)
     found = told(lambda: native.mask_copied(data, ways, partial(text_field, field), UnreadableCopy))
-    assert found == told(lambda: mask_copied_purely(data, ways, field))
+    assert found == told(lambda: mask_copied_purely(data, ways, field, csv=False))
+
+
+FIELDS = st.one_of(
+    ADDRESSES, SPELLED, st.sampled_from([b"", b'""', b'"***"', b"***", b'"a@b"', b'"n"', b'"a,\n@c"', b'"say ""x"""']),
+    st.text('"a@ö,n', max_size=6).map(str.encode).map(lambda text: b'"' + text.replace(b'"', b'""') + b'"'),
+)  # fmt: skip
+
+
+@settings(max_examples=1000, deadline=None)
+@given(copied_bytes(FIELDS, b","))
+def test_rows_of_csv_are_masked_alike(native: ModuleType, case: tuple[bytes, bytes]) -> None:
+    data, ways = case
+    field = as_field_says(ways)
+    found = told(lambda: native.mask_csv(data, ways, partial(csv_field, field), UnreadableCopy))
+    assert found == told(lambda: mask_copied_purely(data, ways, field, csv=True))
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.binary(max_size=60), WAYS)
+@given(st.one_of(st.binary(max_size=60), st.text('a",\n\r@', max_size=14).map(str.encode)), WAYS)
 def test_any_bytes_are_copied_alike_or_unreadable(native: ModuleType, data: bytes, ways: bytes) -> None:
     field = as_field_says(ways)
     for whole in (data, b"d\0\0\0" + data, encode.copy_data(data + b"\n"), encode.copy_data(data[:9] + b"\t\n")):
         found = told(partial(native.mask_copied, whole, ways, partial(text_field, field), UnreadableCopy))
-        assert found == told(partial(mask_copied_purely, whole, ways, field))
+        assert found == told(partial(mask_copied_purely, whole, ways, field, csv=False))
+        found = told(partial(native.mask_csv, whole, ways, partial(csv_field, field), UnreadableCopy))
+        assert found == told(partial(mask_copied_purely, whole, ways, field, csv=True))
 
 
 @settings(max_examples=600, deadline=None)
@@ -158,6 +177,8 @@ def test_what_a_mask_raises_comes_through(native: ModuleType) -> None:
         native.mask_rows(data_row(b"a"), bytes((CALL,)), lambda column, value: "text", UnreadableRow)
     with pytest.raises(KeyError):
         native.mask_copied(encode.copy_data(b"a\n"), bytes((CALL,)), fails, UnreadableCopy)
+    with pytest.raises(KeyError):
+        native.mask_csv(encode.copy_data(b"a\n"), bytes((CALL,)), fails, UnreadableCopy)
 
 
 def test_a_message_that_says_it_is_longer_than_memory_is_unreadable(native: ModuleType) -> None:
@@ -166,6 +187,8 @@ def test_a_message_that_says_it_is_longer_than_memory_is_unreadable(native: Modu
             native.mask_rows(b"D" + length + b"\0\1\0\0\0\1a", bytes((SHOW,)), backwards, UnreadableRow)
         with pytest.raises(UnreadableCopy):
             native.mask_copied(b"d" + length + b"a\n", bytes((SHOW,)), backwards, UnreadableCopy)
+        with pytest.raises(UnreadableCopy):
+            native.mask_csv(b"d" + length + b"a\n", bytes((SHOW,)), backwards, UnreadableCopy)
         assert native.run_end(b"D" + length, 0, ord("D"), 0xFFFFFFFF) == 0
 
 

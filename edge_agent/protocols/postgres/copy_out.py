@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edge_agent.mask.copied import CopyOut, UnreadableCopy, mask_csv
+from edge_agent.mask.copied import CopyOut, UnreadableCopy
 from edge_agent.mask.copied_rows import mask_copied
 from edge_agent.mask.owed import Owed
 from edge_agent.mask.plan import Plan
@@ -65,7 +65,7 @@ class CopyResult:
             raise Unmaskable("The server sent a COPY without a description.")
         head, data = self._cut_header(data)
         try:
-            return head + (self._csv(data, self._plan) if self._copy.csv else self._text(data, self._plan))
+            return head + mask_copied(data, self._plan.ways, self._plan.field, csv=self._copy.csv)
         except UnreadableCopy as error:
             raise Unmaskable("The server sent a row that is not as COPY writes rows.") from error
 
@@ -74,26 +74,8 @@ class CopyResult:
         if not self._header or not data:
             return b"", data
         self._header = False
-        end = _end(data, 0)
+        end = 1 + int.from_bytes(data[1:HEADER_BYTES], "big")
         return data[:end], data[end:]
-
-    @staticmethod
-    def _text(data: bytes, plan: Plan) -> bytes:
-        return mask_copied(data, plan.ways, plan.field)
-
-    @staticmethod
-    def _csv(data: bytes, plan: Plan) -> bytes:
-        out: list[bytes] = []
-        at, width, changed = 0, len(plan.ways), plan.changed
-        while at < len(data):
-            end = _end(data, at)
-            out.append(encode.copy_data(mask_csv(data[at + HEADER_BYTES : end], width, plan.field, changed)))
-            at = end
-        return b"".join(out)
-
-
-def _end(data: bytes, at: int) -> int:
-    return at + 1 + int.from_bytes(data[at + 1 : at + HEADER_BYTES], "big")
 
 
 def masked_copy(core: Core, owed: Owed, copy: CopyOut) -> Expected:
