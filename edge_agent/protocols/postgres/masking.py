@@ -46,10 +46,10 @@ class Pieces:
     def take(self, data: bytes) -> bytes:
         """Take the next piece; returns the messages that are whole now. Raises Unmaskable."""
         if self._rest:
-            self._rest += data
-            if len(self._rest) < self._wanted:
+            if len(self._rest) + len(data) < self._wanted:
+                self._rest += data
                 return b""
-            data = bytes(self._rest)
+            data = b"".join((self._rest, data))
             self._rest.clear()
         cut = self._cut(data)
         if cut < len(data):
