@@ -1,4 +1,4 @@
-"""pg_dump and pg_restore"""
+"""pg_dump and pg_dumpall"""
 
 from __future__ import annotations
 
@@ -47,8 +47,12 @@ def objects(scene: Scene) -> Iterator[None]:
 def dumped(scene: Scene, *arguments: str, direct: bool = False) -> str:
     done = run(scene.program("pg_dump"), *arguments, environment=scene.direct if direct else scene.environment)
     assert done.returncode == 0, done.stderr
-    # Newer releases guard their scripts with a random key: \restrict.
-    return re.sub(r"(?m)^\\(un)?restrict .*$", r"\\\1restrict", done.stdout)
+    return without_key(done.stdout)
+
+
+def without_key(script: str) -> str:
+    """Newer releases guard their scripts with a random key: \\restrict."""
+    return re.sub(r"(?m)^\\(un)?restrict .*$", r"\\\1restrict", script)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--inserts", "--no-owner"), ("--serializable-deferrable",)], ids=" ".join)
@@ -64,3 +68,18 @@ def test_pg_dump_in_parallel(scene: Scene, tmp_path: Path) -> None:
     listed = run(scene.program("pg_restore"), "--list", tmp_path / "dump", environment=scene.environment)
     assert "TABLE DATA shop orders" in listed.stdout
     assert [one.statement for one in scene.edge.control.opened] == []
+
+
+def test_pg_dumpall_of_roles_and_tablespaces(scene: Scene) -> None:
+    """`pg_dumpall -g --no-role-passwords -l <the database>`: the same as past the Edge, and nobody is asked; without
+    `-l` it asks for another database, and is told which one is served"""
+    wanted = (scene.program("pg_dumpall"), "--globals-only", "--no-role-passwords")
+    through, direct = (
+        run(*wanted, "-l", scene.database, environment=each) for each in (scene.environment, scene.direct)
+    )
+    assert through.returncode == 0, through.stderr
+    assert "CREATE ROLE twokeys_edge" in through.stdout
+    assert without_key(through.stdout) == without_key(direct.stdout)
+    assert scene.asked == 0
+    elsewhere = run(*wanted, environment=scene.environment)
+    assert elsewhere.returncode == 1 and f"Connect to {scene.database}" in elsewhere.stderr

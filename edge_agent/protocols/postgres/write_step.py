@@ -197,7 +197,9 @@ def _obey(
             case AskPreview() as asked:
                 core.effects.append(Previewed(ticket, (yield from answered(core, job, types, asked.question))))
             case Prepare():
-                prepared = yield from _prepare(core, place, brief=job.judgement.decision.outcome is Decided.ALLOW)
+                judged = job.judgement
+                brief, copies = judged.decision.outcome is Decided.ALLOW, judged.verdict.is_copy_in
+                prepared = yield from _prepare(core, place, brief=brief, copies=copies)
                 if prepared is None:
                     core.effects.append(NotPrepared(ticket, *last_error(core)))
                 else:
@@ -286,11 +288,11 @@ def _tell_fingerprint(core: Core, ticket: int) -> Step:
 
 
 def _prepare(
-    core: Core, place: Place, *, ask_xid: bool = True, brief: bool = False
+    core: Core, place: Place, *, ask_xid: bool = True, brief: bool = False, copies: bool = False
 ) -> Generator[Want, Order | None, tuple[str, str] | None]:
     """Bring the server to where the Command can run. Returns xid and fingerprint; None when the server refused.
 
-    `brief`: nobody compares the fingerprint. It is left out, but for the search_path.
+    `brief`: nobody compares the fingerprint. It is left out, but for the search_path. `copies`: the Command takes data.
     """
     core.link.last_error = {}
     if place in (Place.BRACKET, Place.READ):
@@ -300,6 +302,9 @@ def _prepare(
         return None if fingerprint is None else ("", fingerprint)
     question = core.hidden.xid_and_path if brief else core.hidden.xid
     commands, count = question if ask_xid else b"", int(ask_xid)
+    if ask_xid and copies:
+        # The lift once more, last: a portal that answered rows stays open, and COPY's FREEZE wants none.
+        commands, count = commands + core.hidden.lift, count + 1
     if place is Place.OWN and core.own is None:
         commands, count = core.hidden.begin + core.hidden.lift + commands, count + 2
         core.own = []
