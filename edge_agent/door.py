@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Final
 
 from edge_agent.classify.cache import Classifier
-from edge_agent.classify.settings import narrows, schemas_in
+from edge_agent.classify.settings import narrows, schemas_in, schemas_of
 from edge_agent.classify.sql import SqlVerdict
 from edge_agent.gate import Gate, Pass
 from edge_agent.mask.owed import Masks
@@ -164,10 +164,3 @@ def facts_alike(judgement: Judgement) -> dict[str, object]:
         "policies": list(decision.policies),
         "bundle": decision.revision,
     }
-
-
-def schemas_of(search_path: str, role: str) -> tuple[str, ...]:
-    """The schemas of a `search_path` setting, in order; ``"$user"`` is the Edge's own role at the server."""
-    names = (part.strip() for part in search_path.split(","))
-    plain = (name[1:-1].replace('""', '"') if name.startswith('"') else name.lower() for name in names if name)
-    return tuple(role if name == "$user" else name for name in plain)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from edge_agent.classify.cache import SqlClassifier
 from edge_agent.classify.limits import SqlLimits
+from edge_agent.classify.settings import schemas_of
 from edge_agent.config import EdgeConfig, LimitsSection, PostgresSection
 from edge_agent.control.bundle import BundleKeeper, Known
 from edge_agent.control.clock import ControlClock, this_machine
@@ -187,6 +188,7 @@ def _door(section: PostgresSection, limits: LimitsSection, decoy: bytes) -> Door
         Plaintext.LOOPBACK if section.plaintext else Plaintext.NEVER,
         section.upstream_database,
         limits=WireLimits(query=longest, parse=longest, bind=longest, copy_data=longest),
+        schemas=schemas_of(section.search_path, section.upstream_user),
     )
     client_tls = tls.client_context(section)
     upstream = UpstreamRules(

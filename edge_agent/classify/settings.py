@@ -132,6 +132,18 @@ def narrows(schemas: Iterable[str | None] | None, path: tuple[str, ...]) -> bool
     return bool(path) and schemas is not None and all(name is not None and name in (*path, "") for name in schemas)
 
 
+def is_narrower(search_path: str, path: tuple[str, ...]) -> bool:
+    """Whether a search_path's text narrows `path` and leaves built-in names what they are."""
+    return narrows(schemas_in(search_path), path) and not hides_builtins(search_path)
+
+
+def schemas_of(search_path: str, role: str) -> tuple[str, ...]:
+    """The schemas of a `search_path` setting, in order; ``"$user"`` is the Edge's own role at the server."""
+    names = (part.strip() for part in search_path.split(","))
+    plain = (name[1:-1].replace('""', '"') if name.startswith('"') else name.lower() for name in names if name)
+    return tuple(role if name == "$user" else name for name in plain)
+
+
 def is_harmless_set_config(arguments: list[Tree], path: tuple[str, ...] = ()) -> bool:
     """Whether set_config's constant arguments set something harmless; `path` as for `narrows`.
 
@@ -143,5 +155,5 @@ def is_harmless_set_config(arguments: list[Tree], path: tuple[str, ...] = ()) ->
     if name is None:
         return False
     if name.lower() == "search_path":
-        return value == "" or (value is not None and narrows(schemas_in(value), path) and not hides_builtins(value))
+        return value == "" or (value is not None and is_narrower(value, path))
     return is_harmless_value(name, value)

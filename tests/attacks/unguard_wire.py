@@ -62,9 +62,9 @@ def _early_bytes() -> None:
 
 
 def _replication() -> None:
-    def setting(name: str, value: str, settings: dict[str, str]) -> None:
+    def setting(name: str, value: str, settings: dict[str, str], schemas: tuple[str, ...]) -> None:
         if name.casefold() != "replication":
-            _setting(name, value, settings)
+            _setting(name, value, settings, schemas)
 
     _swap(parameters, "_setting", setting)
 
@@ -152,7 +152,7 @@ def _reserved() -> None:
 
 
 def _listed_settings() -> None:
-    _swap(parameters, "_setting", lambda name, value, settings: settings.update({name: value}))
+    _swap(parameters, "_setting", lambda name, value, settings, schemas: settings.update({name: value}))
 
 
 def _same_meaning() -> None:

@@ -82,11 +82,20 @@ def test_w6_writes_after_a_narrowed_path_are_still_asked_about(scene: Scene, pat
 
 
 def test_tools_set_up_their_session_by_options(scene: Scene) -> None:
-    """`options` and PGOPTIONS: `-c statement_timeout=5s -c default_transaction_read_only=on`"""
+    """`options` and PGOPTIONS: `-c statement_timeout=5s -c default_transaction_read_only=on`, and a `search_path` of
+    some of the session's own schemas (pgjdbc's `currentSchema`)"""
     options = r"-c statement_timeout=5s --intervalstyle=iso_8601 -c default_transaction_read_only=on"
     with psycopg.connect(scene.url, options=options, autocommit=True) as client:
         assert client.execute("SHOW statement_timeout").fetchone() == ("5s",)
         assert client.execute("SHOW intervalstyle").fetchone() == ("iso_8601",)
+    with psycopg.connect(scene.url, options="-c search_path=public", autocommit=True) as client:
+        assert client.execute("SELECT to_regclass('orders')").fetchone() == (None,)
+        client.execute("SET search_path = shop")
+        assert client.execute("SELECT count(*) FROM orders WHERE id <= 200").fetchone() == (200,)
+        client.execute("DISCARD ALL")
+        assert client.execute("SHOW search_path").fetchone() == ("public",)
+    with pytest.raises(psycopg.OperationalError, match="search_path"):
+        psycopg.connect(scene.url, options="-c search_path=other")
     with pytest.raises(psycopg.OperationalError, match="role"):
         psycopg.connect(scene.url, options="-c statement_timeout=5s -c role=postgres")
     assert scene.asked == 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.classify.cache import SqlClassifier
-from edge_agent.door import MAX_REMEMBERED, SessionDoor, schemas_of
+from edge_agent.classify.settings import schemas_of
+from edge_agent.door import MAX_REMEMBERED, SessionDoor
 from edge_agent.gate import Gate, Standing, World
 from edge_agent.protocols.postgres.door import Route
 from twokeys.caller import Caller, CallerKind

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from edge_agent.classify.settings import is_narrower
 from twokeys.errors import InvalidInput, Refused
 
 MAX_PARAMETERS: Final = 32
@@ -40,6 +41,8 @@ ALLOWED: Final = {
 }
 """Settings that change how values look or how long one waits, never what is written. By casefolded name."""
 
+SEARCH_PATH: Final = "search_path"
+
 PROTOCOL_OPTION: Final = "_pq_."
 """Prefix of protocol options; unknown ones are named in NegotiateProtocolVersion and otherwise passed over."""
 
@@ -63,12 +66,13 @@ class Requested:
     protocol_options: tuple[str, ...]
 
 
-def requested(parameters: Mapping[str, str], default_database: str = "") -> Requested:
+def requested(parameters: Mapping[str, str], default_database: str = "", schemas: tuple[str, ...] = ()) -> Requested:
     """Check the parameters of a StartupMessage.
 
     Args:
         parameters: Name to value, as sent.
         default_database: Where no database is named; empty: the user's name, as PostgreSQL has it.
+        schemas: Of every session's search_path, which a client may narrow; empty: it may not.
 
     Raises:
         InvalidInput: There is no user, or too many or too long parameters, or one twice in another case.
@@ -84,11 +88,11 @@ def requested(parameters: Mapping[str, str], default_database: str = "") -> Requ
         if name.startswith(PROTOCOL_OPTION):
             options.append(name)
         elif name not in ("user", "database"):
-            _setting(name, value, settings)
+            _setting(name, value, settings, schemas)
     return Requested(user, database, settings, tuple(options))
 
 
-def _setting(name: str, value: str, settings: dict[str, str]) -> None:
+def _setting(name: str, value: str, settings: dict[str, str], schemas: tuple[str, ...]) -> None:
     folded = name.casefold()
     if len(value.encode()) > MAX_VALUE_BYTES:
         raise InvalidInput(
@@ -103,7 +107,7 @@ def _setting(name: str, value: str, settings: dict[str, str]) -> None:
         )
     if folded == "options":
         for inner, given in _options(value):
-            _setting(inner, given, settings)
+            _setting(inner, given, settings, schemas)
         return
     if folded == "default_transaction_read_only" and value.casefold() == "on":
         return
@@ -111,7 +115,8 @@ def _setting(name: str, value: str, settings: dict[str, str]) -> None:
         return
     if folded == "standard_conforming_strings" and value.casefold() == "on":
         return
-    canonical = ALLOWED.get(folded)
+    narrower = folded == SEARCH_PATH and is_narrower(value, schemas)
+    canonical = SEARCH_PATH if narrower else ALLOWED.get(folded)
     if canonical is None:
         raise Refused(
             f"The start-up parameter {name[:MAX_NAME_BYTES]!r} can't be set through this edge.",
@@ -168,6 +173,7 @@ _ADVICE: Final = {
     "options": "Write each as `-c name=value`, or leave PGOPTIONS empty.",
     "client_encoding": "Use client_encoding=UTF8: it is the only one here.",
     "standard_conforming_strings": "Leave it on: it is the only value here.",
+    SEARCH_PATH: "Name schemas of this edge's own search_path alone, in any order.",
     "default_transaction_read_only": "Leave it on: writes are let through one by one.",
 }
 

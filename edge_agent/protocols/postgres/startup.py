@@ -171,7 +171,7 @@ class Startup:
                 ),
             )
         try:
-            asked = self._requested = requested(packet.parameters, self._rules.default_database)
+            asked = self._requested = requested(packet.parameters, self._rules.default_database, self._rules.schemas)
         except InvalidInput as error:
             return self._end(sqlstate.PROTOCOL_VIOLATION, error)
         except Refused as error:

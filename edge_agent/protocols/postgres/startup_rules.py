@@ -64,6 +64,7 @@ class StartupRules:
         plaintext: From where SCRAM without TLS is accepted.
         default_database: Where the client names none; empty: its user name.
         limits: Sizes.
+        schemas: Of every session's search_path, which a client may narrow; empty: it may not.
     """
 
     target: str
@@ -73,6 +74,7 @@ class StartupRules:
     plaintext: Plaintext = Plaintext.LOOPBACK
     default_database: str = ""
     limits: WireLimits = field(default_factory=WireLimits)
+    schemas: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.mock_secret) < MIN_MOCK_SECRET_BYTES:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge_agent.classify.settings import hides_builtins
+from edge_agent.classify.settings import hides_builtins, is_narrower, schemas_of
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.limits import WireLimits
-from edge_agent.protocols.postgres.parameters import ALLOWED, is_utf8
+from edge_agent.protocols.postgres.parameters import ALLOWED, SEARCH_PATH, is_utf8
 from edge_agent.protocols.postgres.server_messages import BackendKeyData
 from twokeys.errors import InvalidInput, Refused
 
@@ -130,9 +130,13 @@ def startup_packet(rules: UpstreamRules, database: str, settings: Mapping[str, s
     Raises:
         InvalidInput: A setting is not an allowed one, or something can't be sent.
     """
-    if not database or any(ALLOWED.get(name.casefold()) != name for name in settings):
+    wanted = settings.get(SEARCH_PATH)
+    narrower = wanted is not None and is_narrower(wanted, schemas_of(rules.search_path, rules.user))
+    if not database or any(
+        ALLOWED.get(name.casefold()) != name and not (name == SEARCH_PATH and narrower) for name in settings
+    ):
         raise InvalidInput("A session's database or settings are not legal.", not_done="No session was begun.")
-    path = {"search_path": rules.search_path} if rules.search_path else {}
+    path = {SEARCH_PATH: rules.search_path if wanted is None else wanted} if rules.search_path else {}
     ours = {**rules.settings, **path, **FORCED}
     # A parameter would override an option of the same name: what the target fixes is left out of the client's.
     fixed = {name.casefold() for name in ours}

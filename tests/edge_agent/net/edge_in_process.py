@@ -230,7 +230,7 @@ def parts(
     server_tls, client_tls = tls.server_context(section), tls.client_context(section)
     rules = StartupRules(
         "sample-db", server_tls is not None, b"m" * 32, tls.server_binding(section), Plaintext.LOOPBACK,
-        postgres.database,
+        postgres.database, schemas=("shop", "public"),
     )  # fmt: skip
     upstream = UpstreamRules(
         user=section.upstream_user, password=section.upstream_password.reveal(), tls=client_tls is not None,

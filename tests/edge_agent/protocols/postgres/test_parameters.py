@@ -156,3 +156,15 @@ def test_p7_options_that_set_anything_else_are_refused(value: str) -> None:
 def test_a_setting_comes_once_in_options_and_beside_them() -> None:
     with pytest.raises(InvalidInput, match="twice"):
         requested({"user": "ann", "TimeZone": "UTC", "options": "-c timezone=UTC"})
+
+
+@pytest.mark.parametrize("given", [{"search_path": "public, Shop"}, {"options": r"-c search_path=public,\ Shop"}])
+def test_a_path_may_be_narrowed_from_the_start(given: dict[str, str]) -> None:
+    assert requested({"user": "ann", **given}, schemas=("shop", "public")).settings == {"search_path": "public, Shop"}
+
+
+@pytest.mark.parametrize("path", ["evil", "shop, evil", '"shopx,"', '"$user", shop', "shop, pg_catalog"])
+def test_w6_no_other_path_is_set_from_the_start(path: str) -> None:
+    for schemas in ((), ("shop", "public", "pg_catalog") if "pg_catalog" in path else ("shop", "public")):
+        with pytest.raises(Refused, match="search_path"):
+            requested({"user": "ann", "search_path": path}, schemas=schemas)

@@ -317,6 +317,20 @@ def test_what_a_target_fixes_no_client_overrides() -> None:
     assert said["options"].startswith(r"-c STATEMENT_TIMEOUT=5s -c search_path=shop,\ public -c default_tr")
 
 
+@pytest.mark.parametrize("path", ["public", "public, edge", ""])
+def test_a_client_narrows_the_path_of_its_session(path: str) -> None:
+    rules = replace(RULES, user="edge", search_path='"$user", shop, public')
+    said = hello_of(login(rules, search_path=path)).parameters
+    assert f"-c search_path={path.replace(' ', chr(92) + ' ')} " in said["options"] and "search_path" not in said
+
+
+@pytest.mark.parametrize("path", ["evil", "public, evil", '"shopx,"'])
+def test_w6_no_client_widens_it(path: str) -> None:
+    for rules in (RULES, replace(RULES, search_path="shop, public")):
+        with pytest.raises(InvalidInput):
+            login(rules, search_path=path)
+
+
 def test_a_password_is_not_printed() -> None:
     assert "pencil" not in repr(RULES)
 
