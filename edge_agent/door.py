@@ -155,7 +155,8 @@ def facts_of(judgement: Judgement, text: bytes) -> dict[str, object]:
 def facts_alike(judgement: Judgement) -> dict[str, object]:
     """Those of them that are the same for all texts with this Judgement."""
     classification, decision = judgement.verdict.classification, judgement.decision
-    return {
+    masked = {} if judgement.masks is None else {"masked": list(judgement.masks.classes)}
+    return masked | {
         "kind": classification.kind,
         "effect": classification.effect.word,
         "objects": [access.spelled for access in classification.accesses],

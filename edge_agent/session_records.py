@@ -118,8 +118,12 @@ class SessionRecords:
         header = self._header(judgement, RecordType.COMMAND) | {"text_digest": digest}
         self._journal.append(header | {"xid": xid} if xid else header, _encode(body), self._key)
 
-    def written(self, write: Written) -> str:
-        """Append that a write is forwarded. Returns the digest of its text. Raises Unavailable: then it must not be."""
+    def written(self, write: Written) -> dict[str, object]:
+        """Append that a write is forwarded. Raises Unavailable: then it must not be.
+
+        Returns:
+            What its result has in common with it, and its sequence.
+        """
         form, digest = self._form(write.judgement, RecordType.FORWARD), sha256(write.command.text)
         body = _encode(write.command.to_json())
         if form is not None:
@@ -128,7 +132,8 @@ class SessionRecords:
             self._journal.append(
                 {**self._header(write.judgement, RecordType.FORWARD), "text_digest": digest}, body, self._key
             )
-        return digest
+        same = self._header(write.judgement, RecordType.FORWARD) | {"text_digest": digest}
+        return same | {"forward_seq": self._journal.head.sequence}
 
     async def on_disk(self) -> None:
         """Return when all that was appended so far survives a power cut. Raises Unavailable."""
@@ -152,6 +157,8 @@ class SessionRecords:
         self._forms[key] = (judgement, form)
         return form
 
-    async def append_durable(self, kind: RecordType, fields: Mapping[str, object], body: bytes | None = None) -> None:
-        """Append; the Record survives a power cut when this returns. Raises Unavailable."""
-        await self._journal.synced(self.append(kind, fields, body))
+    async def append_durable(self, kind: RecordType, fields: Mapping[str, object], body: bytes | None = None) -> int:
+        """Append; the Record survives a power cut when this returns. Returns its sequence. Raises Unavailable."""
+        sequence = self.append(kind, fields, body)
+        await self._journal.synced(sequence)
+        return sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_agent.door import SessionDoor, facts_of
@@ -32,7 +32,7 @@ class Attempts(Protocol):
         """Undo `prepare`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trial:
     """One Command's."""
 
@@ -41,6 +41,8 @@ class Trial:
     door: SessionDoor
     records: SessionRecords
     budgets: RowBudgets
+    _forward: int = field(default=0, init=False)
+    """The sequence of its forward's Record."""
 
     async def run(self, live: Attempts) -> bool:
         """Try it. False when people are to be asked: nothing of it was left, or nothing is left of the budget."""
@@ -75,7 +77,7 @@ class Trial:
         prepared = await live.prepare()
         fields = self._fields() | ({"xid": prepared.xid} if prepared.xid else {})
         body = canonical(self.held.command.to_json())
-        await self.records.append_durable(RecordType.FORWARD, fields, body)
+        self._forward = await self.records.append_durable(RecordType.FORWARD, fields, body)
         return await live.attempt(self.door.admit_within(self.held.judgement, booking.rows))
 
     async def _end(self, live: Attempts, booking: Booking, tried: Tried | None) -> None:
@@ -89,10 +91,15 @@ class Trial:
         self._quietly(fields)
 
     def _fields(self) -> dict[str, object]:
-        return facts_of(self.held.judgement, self.held.command.text) | {
-            "outcome": "within_budget",
-            "in_transaction": self.held.in_transaction,
-        }
+        known = {"forward_seq": self._forward} if self._forward else {}
+        return (
+            known
+            | facts_of(self.held.judgement, self.held.command.text)
+            | {
+                "outcome": "within_budget",
+                "in_transaction": self.held.in_transaction,
+            }
+        )
 
     def _quietly(self, fields: dict[str, object]) -> None:
         """Record where nothing is left to prevent: a journal that fails ends sessions by itself."""

@@ -24,14 +24,18 @@ _UNTIL: Final = Parameter("until", "Only what was recorded before this time (UTC
 _DAY: Final = "dt >= substr(CAST(CAST(substr($since, 1, 10) AS date) - INTERVAL '1' DAY AS varchar), 1, 10)"
 # A proposal may lie for long before somebody approves it.
 _QUARTER: Final = _DAY.replace("'1' DAY", "'92' DAY")
-# What became of a forward: the next record of the same text in its session is its result.
-_FORWARDS: Final = """forwards AS (
-    SELECT *,
-        lead(type) OVER (PARTITION BY source, session, text_digest ORDER BY seq) AS next_type,
-        lead(outcome) OVER (PARTITION BY source, session, text_digest ORDER BY seq) AS next_outcome,
-        lead(rows) OVER (PARTITION BY source, session, text_digest ORDER BY seq) AS next_rows
+# What became of a forward: its result has its request, or where nobody was asked its sequence.
+_FORWARDS: Final = """results AS (
+    SELECT source AS result_source, coalesce(request, CAST(forward_seq AS varchar)) AS result_of,
+        max_by(outcome, seq) AS next_outcome, max_by(rows, seq) AS next_rows
     FROM records
-    WHERE {day} AND {edges} AND type IN ('forward', 'result')
+    WHERE {day} AND {edges} AND type = 'result' AND coalesce(request, CAST(forward_seq AS varchar)) IS NOT NULL
+    GROUP BY source, coalesce(request, CAST(forward_seq AS varchar))
+),
+forwards AS (
+    SELECT * FROM records LEFT JOIN results
+        ON result_source = source AND result_of = coalesce(request, CAST(seq AS varchar))
+    WHERE {day} AND {edges} AND type = 'forward'
 ),
 ends AS (
     SELECT request, max_by(outcome, seq) AS outcome, max(person) AS settled_by
@@ -40,7 +44,7 @@ ends AS (
     GROUP BY request
 )"""
 _ENDED: Final = """coalesce(ends.outcome,
-        CASE WHEN forwards.next_type = 'result' THEN forwards.next_outcome END, 'unknown')"""
+        forwards.next_outcome, 'unknown')"""
 
 _FRAGMENTS: Final = {
     "{forwards}": _FORWARDS,
@@ -371,6 +375,21 @@ SELECT time, source, type, outcome, target, caller, person, request, reason
 FROM records
 WHERE {window} AND (type IN ('alarm', 'sign_in_failed', 'notice_failed') OR (type = 'refused' AND {control}))
 ORDER BY time, source, seq
+"""),
+        (_SINCE, _UNTIL),
+    ),
+    SavedQuery(
+        "masked_reads",
+        "Who read what with classified data in it, and which classes were masked for them?",
+        "Counted by caller and statement. A class is named where the statement could show it, or where values are "
+        "searched for it. Who may see a class in the clear has no mask, and is not in this answer.",
+        _sql("""
+SELECT records.target, records.caller, records.sponsor, masks.data_class, records.statement, count(*) AS times,
+    min(records.time) AS first_time, max(records.time) AS last_time
+FROM records CROSS JOIN UNNEST(records.masked) AS masks (data_class)
+WHERE {window} AND {edges} AND records.type IN ('command', 'forward')
+GROUP BY records.target, records.caller, records.sponsor, masks.data_class, records.statement
+ORDER BY times DESC, records.target, records.caller, masks.data_class, records.statement
 """),
         (_SINCE, _UNTIL),
     ),

@@ -75,10 +75,12 @@ RECORDS: Final = Table(
         Column("approvers", _L, "Who approved."),
         Column("reason", _T, "Why, in words."),
         Column("sqlstate", _T, "PostgreSQL's error code, for a failed command."),
+        Column("forward_seq", _I, "Of a result without a request: the seq of the forward whose outcome it is."),
         Column("rows", _I, "Rows affected, by the server's command tag."),
         Column("xid", _T, "The write's transaction id, for settling doubts."),
         Column("in_transaction", _B, "Whether it ran in the caller's own transaction."),
         Column("policy_revision", _I, "Policy revision, for policy changes."),
+        Column("masked", _L, "Data classes that the caller saw masked, in what the command shows."),
         Column("body_sha256", _T, "SHA-256 of the encrypted body, where there is one."),
     ),
 )

@@ -8,7 +8,7 @@ column, and a generated column beside classified ones, are redacted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,6 +43,8 @@ class Columns:
     """Names of the columns that are masked, whatever their tables."""
     named: dict[tuple[str, str], Form | None] = field(default_factory=dict)
     """The same masks by ``schema.relation`` and column."""
+    classes: dict[str, frozenset[str]] = field(default_factory=dict)
+    """By relation, as classifications spell it, the data classes of what is masked in it."""
     tables: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ NOTHING_KNOWN: Final = Columns(False)
 """Before the server was asked, and after something moved."""
 
 
-def resolve(rows: Iterable[ColumnRow] | None, classes: Iterable[DataClass]) -> Columns:
+def resolve(rows: Iterable[ColumnRow] | None, classes: Sequence[DataClass]) -> Columns:
     """Resolve an answer; `NOTHING_KNOWN` where there is none."""
     if rows is None:
         return NOTHING_KNOWN
@@ -75,7 +77,21 @@ def resolve(rows: Iterable[ColumnRow] | None, classes: Iterable[DataClass]) -> C
     relations = frozenset(dotted(row.schema, row.relation) for row in rows)
     names = frozenset(row.column for row in rows if forms[row.table, row.number] is not None)
     named = {(f"{row.schema}.{row.relation}", row.column): forms[row.table, row.number] for row in rows}
-    return Columns(True, forms, relations, newest, names, named)
+    masked = [row for row in rows if forms[row.table, row.number] is not None]
+    return Columns(True, forms, relations, newest, names, named, _classes(masked, classes))
+
+
+def _classes(masked: Iterable[ColumnRow], classes: Sequence[DataClass]) -> dict[str, frozenset[str]]:
+    """The classes that name columns of a relation; all that name any, of one that only shows another's."""
+    matchers = [(each.name, matcher(each.columns)) for each in classes if each.columns]
+    found: dict[str, frozenset[str]] = {}
+    for row in masked:
+        spelled = "\x1f".join((row.schema, row.relation, row.column))
+        own = frozenset(name for name, regex in matchers if regex.fullmatch(spelled))
+        relation = dotted(row.schema, row.relation)
+        found[relation] = found.get(relation, frozenset()) | own
+    every = frozenset(name for name, _ in matchers)
+    return {relation: own or every for relation, own in found.items()}
 
 
 class _Resolution:

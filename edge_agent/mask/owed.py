@@ -28,6 +28,7 @@ class Owed:
         cleared: See `lineage`.
         scan: What values are searched for.
         copy: The text is a COPY TO STDOUT whose rows can be read.
+        classes: Names of the data classes that are masked in what it shows, for its record.
     """
 
     columns: Columns
@@ -36,6 +37,7 @@ class Owed:
     cleared: tuple[bool, ...] | None
     scan: Scan | None
     copy: CopyOut | None = None
+    classes: tuple[str, ...] = ()
 
     def plan(self, described: Sequence[Described]) -> Plan:
         """How a result with these columns is shown."""
@@ -131,7 +133,17 @@ class Masks:
         copy = copy_out(text) if verdict.is_copy_out else None
         by_parse = touching and not self._shown_by_code(verdict)
         proven = cleared(text if copy is None else copy.select, self._columns) if by_parse else None
-        return Owed(self._columns, self._key, touching, proven, self._scan, copy)
+        classes = self._masked(verdict, touching=touching)
+        return Owed(self._columns, self._key, touching, proven, self._scan, copy, classes)
+
+    def _masked(self, verdict: SqlVerdict, *, touching: bool) -> tuple[str, ...]:
+        found = {each.name for each in self.classes if each.detect}
+        if touching:
+            named = {access.object.name for access in verdict.classification.accesses}
+            known = [self._columns.classes[name] for name in named if name in self._columns.classes]
+            # Through code of users, or before it is known: any of them.
+            found |= frozenset().union(*known) if known else {each.name for each in self.classes if each.columns}
+        return tuple(sorted(found))
 
 
 def _nothing() -> None:

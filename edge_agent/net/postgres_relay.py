@@ -20,7 +20,7 @@ import msgspec
 
 from edge_agent.attend import Attendant, Control
 from edge_agent.config import PostgresSection
-from edge_agent.door import SessionDoor, facts_alike, facts_of
+from edge_agent.door import SessionDoor, facts_of
 from edge_agent.gate import Gate
 from edge_agent.hold import CallerGone, Denied, Held, LeftOpen, Withdrawn, hold
 from edge_agent.holds import Holds
@@ -31,7 +31,6 @@ from edge_agent.net.postgres_hold import OUTCOMES, WaitingCommand
 from edge_agent.net.unfinished import Unfinished
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import events
-from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.protocols.postgres.session import Session
 from edge_agent.session_records import SessionFacts, SessionRecords
 from edge_agent.trial import Trial
@@ -78,8 +77,8 @@ class Relay:
         self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
         self._masks, self._tables_moved = masks, tables_moved
         self._movers: set[int] = set()
-        self._written: dict[int, tuple[Judgement, str]] = {}
-        """Writes that were forwarded and have no outcome yet: what they are, and the digest of their text."""
+        self._written: dict[int, dict[str, object]] = {}
+        """Of writes that were forwarded and have no outcome yet, what their results say of them."""
         self._learning: asyncio.TimerHandle | None = None
         self._unfinished: Unfinished | None = None
         self.reason = ""
@@ -212,7 +211,7 @@ class Relay:
                 if isinstance(record, events.Forwarded):
                     self._records.command(record)
                 else:
-                    self._written[record.ticket] = record.judgement, self._records.written(record)
+                    self._written[record.ticket] = self._records.written(record)
         except TwokeysError as error:
             session.end(error.happened)
             session.take_records()
@@ -325,10 +324,10 @@ class Relay:
         found = self._written.pop(outcome.ticket, None)
         if found is None:
             return
-        result = {"outcome": OUTCOMES[outcome.ending], "in_transaction": True}
+        result: dict[str, object] = {"outcome": OUTCOMES[outcome.ending]}
         told = {"rows": outcome.rows, "sqlstate": outcome.sqlstate, "reason": outcome.reason, "xid": outcome.xid}
         result |= {name: value for name, value in told.items() if value not in (None, "")}
-        self._quietly(RecordType.RESULT, facts_alike(found[0]) | {"text_digest": found[1]} | result)
+        self._quietly(RecordType.RESULT, found | result)
 
     async def _keep_records(self) -> None:
         try:
@@ -408,7 +407,7 @@ class Relay:
             if effect.judgement.writes:
                 prepared = await waiting.prepare()
                 fields |= {"xid": prepared.xid} if prepared.xid else {}
-            await self._records.append_durable(RecordType.FORWARD, fields, body)
+            sequence = await self._records.append_durable(RecordType.FORWARD, fields, body)
             permission = self._door.admit(effect.judgement)
         except CallerGone as gone:
             self._quietly(RecordType.RESULT, fields | {"outcome": "withdrawn", "reason": str(gone)})
@@ -419,7 +418,7 @@ class Relay:
             waiting.deny(f"twokeys: {error.happened}", error.not_done, error.advice)
             return
         result = await waiting.forward(permission)
-        fields |= {"outcome": result.outcome}
+        fields |= {"outcome": result.outcome, "forward_seq": sequence}
         for name, value in (("rows", result.rows), ("sqlstate", result.sqlstate), ("reason", result.reason)):
             if value not in (None, ""):
                 fields[name] = value

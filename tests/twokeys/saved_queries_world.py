@@ -61,8 +61,8 @@ class World:
         if seconds is not None:
             self.say(who.edge, at + timedelta(seconds=seconds), "session_end", **who.header, reason="the client left")
 
-    def read(self, who: Who, at: datetime, table: str = "public.orders") -> None:
-        facts = self.facts("SELECT", "read", table)
+    def read(self, who: Who, at: datetime, table: str = "public.orders", masked: tuple[str, ...] = ()) -> None:
+        facts = self.facts("SELECT", "read", table) | ({"masked": list(masked)} if masked else {})
         self.say(who.edge, at, "command", **who.header, **facts, outcome="allow")
 
     def facts(self, kind: str, effect: str, table: str) -> dict[str, Any]:
@@ -75,7 +75,8 @@ class World:
         """A write that policy allows outright."""
         facts = {**who.header, **self.facts("INSERT", "write", table), "policies": ["allow-staging"]}
         self.say(who.edge, at, "forward", **facts, outcome="allow")
-        self.say(who.edge, at + timedelta(milliseconds=5), "result", **facts, outcome="done", rows=1)
+        self.say(who.edge, at + timedelta(milliseconds=5), "result", **facts, outcome="done", rows=1,
+                 forward_seq=0)  # fmt: skip
 
     def declined(self, who: Who, at: datetime, table: str) -> None:
         """Denied by policy at once."""
@@ -138,7 +139,7 @@ class World:
         for source, told in sorted(self.told.items()):
             recording = Recording(source)
             days: dict[str, list[tuple[Header, bytes]]] = {}
-            for at, header in sorted(told, key=lambda one: one[0]):
+            for at, header in _numbered(sorted(told, key=lambda one: one[0])):
                 # Sealed within minutes, so what is recorded shortly before midnight lies in the next day.
                 days.setdefault(iso(at + timedelta(minutes=10))[:10], []).append((header, b""))
             for day, entries in days.items():
@@ -156,6 +157,18 @@ class World:
                     recording.add(kept)
             made.append(recording)
         return store(folder, *made)
+
+
+def _numbered(told: list[tuple[datetime, Header]]) -> list[tuple[datetime, Header]]:
+    """The same, where results say the sequence of their forward."""
+    forwards: dict[tuple[str, str], int] = {}
+    done = []
+    for seq, (at, header) in enumerate(told, 1):
+        of = header.get("session", ""), header.get("text_digest", "")
+        if header["type"] == "forward":
+            forwards[of] = seq
+        done.append((at, {**header, "forward_seq": forwards[of]} if header.get("forward_seq") == 0 else header))
+    return done
 
 
 def noise(world: World, days: int = 30, seed: int = 7) -> None:

@@ -43,6 +43,8 @@ def _world() -> tuple[World, dict[str, str]]:
     world.held(AGENT, NOON + timedelta(minutes=9), "public.order_")
     named["colon"] = world.held(AGENT, NOON + timedelta(minutes=12), 'public."a:b"')
     world.read(AGENT, NOON + timedelta(minutes=13), "public.orders")
+    for second in range(2):
+        world.read(AGENT, NOON + timedelta(minutes=13, seconds=second), "public.customers", ("pii.email", "pii.phone"))
     named["doubt"] = world.held(AGENT, NOON + timedelta(minutes=15), "public.stock", end="in_doubt")
     named["settled"] = world.held(AGENT, NOON + timedelta(minutes=18), "public.stock", end="settled")
     named["denied"] = world.held(AGENT, NOON + timedelta(minutes=21), "public.stock", end="denied")
@@ -245,6 +247,28 @@ def test_sessions_of_a_caller(recordings: Path) -> None:
     assert len(ask(recordings, "sessions_of", caller="bot-a")) == 30
 
 
+def test_masked_reads_counts_each_class_of_each_reader(recordings: Path) -> None:
+    found = ask(recordings, "masked_reads")
+    assert [(row["caller"], row["data_class"], row["times"]) for row in found] == [
+        (AGENT.caller, "pii.email", 2),
+        (AGENT.caller, "pii.phone", 2),
+    ]
+
+
+def test_writes_of_one_text_in_one_transaction_have_each_its_own_end(tmp_path: Path) -> None:
+    world = World()
+    world.session(AGENT, NOON)
+    facts = {**AGENT.header, **world.facts("INSERT", "write", "public.orders"), "in_transaction": True}
+    for second in (1, 2):
+        world.say(AGENT.edge, NOON + timedelta(seconds=second), "forward", **facts, outcome="allow")
+    # The second was undone by ROLLBACK TO, before the first was committed. (session_start is 1.)
+    for second, outcome, forward, rows in ((3, "failed", 3, 7), (4, "done", 2, 5)):
+        at = NOON + timedelta(seconds=second)
+        world.say(AGENT.edge, at, "result", **facts | {"outcome": outcome}, forward_seq=forward, rows=rows)
+    found = ask(world.store(tmp_path), "writes")
+    assert [(row["outcome"], row["rows"]) for row in found] == [("done", 5), ("failed", 7)]
+
+
 def test_silent_edges_are_told_with_their_hours(recordings: Path) -> None:
     rows = ask(recordings, "silent_edges", hours="48")
     assert [row["source"] for row in rows] == ["edge-old", "edge-db-2"]
@@ -277,8 +301,8 @@ def test_athena_reads_it_as_one_select_of_known_columns(query: SavedQuery) -> No
     tree = _tree(query)
     assert isinstance(tree, exp.Select | exp.Union)
     named = {cte.alias for cte in tree.find_all(exp.CTE)}
-    assert {table.name for table in tree.find_all(exp.Table)} <= named | {"records", "touched"}
-    made = {one.alias for one in tree.find_all(exp.Alias)} | {"object"}
+    assert {table.name for table in tree.find_all(exp.Table)} <= named | {"records", "touched", "masks"}
+    made = {one.alias for one in tree.find_all(exp.Alias)} | {"object", "data_class"}
     assert {column.name for column in tree.find_all(exp.Column)} <= RECORDS.names | {"dt"} | made
 
 

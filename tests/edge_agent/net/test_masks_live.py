@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -358,3 +359,24 @@ def test_code_of_users_under_a_built_in_name_shows_nothing(
             assert "***" in got or "None" in got
     finally:
         any_postgres.admin(FORGOTTEN)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("SELECT email, name FROM shop.customers", ["money", "pii.email"]),
+        ("SELECT id, email FROM shop.leaf", ["pii.email"]),
+        ("SELECT address FROM shop.mails", ["money", "pii.email"]),
+        ("SELECT id FROM shop.orders", None),
+        ("SELECT 1", None),
+    ],
+)
+def test_records_say_which_classes_were_masked(
+    edge: InProcessEdge, caller: psycopg.Connection, text: str, masked: list[str] | None
+) -> None:
+    caller.execute(text.encode())
+    folder = edge.journal._folder
+    lines = b"".join(path.read_bytes().rstrip(b"\0") for path in sorted(folder.glob("*journal*"))).splitlines()
+    headers = [json.loads(line[line.index(b"{") :]) for line in lines if b"{" in line]
+    last = [header for header in headers if header["type"] == "command"][-1]
+    assert last.get("masked") == masked
