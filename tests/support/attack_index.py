@@ -36,6 +36,10 @@ CLASSES: Final = {
     "G5": "PREPARE now, EXECUTE later",
     "G6": "Settings that survive the guard",
     "G7": "A portal that outlives its guard",
+    "M1": "A masked value under another name: aliases, views, expressions, whole rows, RETURNING",
+    "M2": "A masked value by code of users, by statistics, by the texts of other sessions",
+    "M3": "A masked value beside the rows: COPY, errors and notices, previews for reviewers",
+    "M4": "The moment before masks are known: a table, a view or a policy that has just changed",
     "A1": "Link scanners that open and press",
     "A2": "A forwarded link as authority; redirects elsewhere",
     "A4": "The reviewer is shown something else",
@@ -71,7 +75,7 @@ def page(tests: Path) -> str:
     """The document, from the names of the tests."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(tests.rglob("test_*.py")):
-        for name in re.findall(r"^ *(?:async )?def (test_[pwga]\d+_\w+)", path.read_text(), flags=re.M):
+        for name in re.findall(r"^ *(?:async )?def (test_[pwgma]\d+_\w+)", path.read_text(), flags=re.M):
             attack = name.split("_")[1].upper()
             found[attack].append(f"- `{path.relative_to(tests.parent)}::{name}`")
     parts = [INTRODUCTION]

@@ -22,7 +22,7 @@ def mask(table: str, column: str, value: str, *, computed: bool = False, certain
     return shown
 
 
-def test_a_classified_column_is_masked_in_its_form() -> None:
+def test_m3_a_classified_column_is_masked_in_its_form() -> None:
     assert mask("shop.leads", "email", "ann@example.com") == "a***@example.com"
     assert mask("shop.customers", "credit_limit", "500.00") is HIDDEN
     assert mask("shop.customers", "name", "Ann") == "Ann"
@@ -34,7 +34,7 @@ def test_what_is_computed_beside_a_classified_column_is_hidden() -> None:
     assert mask("public.orders", "total", "7", computed=True, certain=False) is HIDDEN
 
 
-def test_a_name_that_can_be_read_in_two_ways_is_hidden() -> None:
+def test_m3_a_name_that_can_be_read_in_two_ways_is_hidden() -> None:
     assert mask('shop."a.b"', "email", "ann@example.com") is HIDDEN
 
 

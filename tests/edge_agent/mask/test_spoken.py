@@ -22,7 +22,7 @@ VALUE = b"ann@example.com"
         {},
     ],
 )
-def test_no_value_is_left(fields: dict[str, bytes]) -> None:
+def test_m3_no_value_is_left(fields: dict[str, bytes]) -> None:
     kept = without_values(fields)
     assert VALUE not in b"".join(kept.values())
     assert kept.get("C") == fields.get("C")

@@ -38,7 +38,7 @@ def touched(text: str, columns: Columns = COLUMNS) -> bool:
         "SELECT broken(",
     ],
 )
-def test_what_may_show_it_is_told(text: str) -> None:
+def test_m1_what_may_show_it_is_told(text: str) -> None:
     assert touched(text)
 
 
@@ -51,6 +51,6 @@ def test_what_can_not_is_free_of_it(text: str) -> None:
     assert not touched(text)
 
 
-def test_where_nothing_is_known_any_table_may_show_it() -> None:
+def test_m4_where_nothing_is_known_any_table_may_show_it() -> None:
     assert touched("SELECT 1 FROM orders", NOTHING_KNOWN)
     assert not touched("COMMIT", NOTHING_KNOWN)

@@ -142,7 +142,7 @@ def ask(caller: psycopg.Connection, how: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["simple", "extended", "binary", "prepared", "cursor"])
-def test_no_way_of_asking_shows_it(caller: psycopg.Connection, how: str) -> None:
+def test_m1_no_way_of_asking_shows_it(caller: psycopg.Connection, how: str) -> None:
     said: list[str] = []
     caller.add_notice_handler(lambda one: said.append(f"{one.message_primary} {one.message_detail} {one.context}"))
     got: dict[str, str] = {}
@@ -169,7 +169,7 @@ def test_what_is_not_classified_is_shown(caller: psycopg.Connection) -> None:
     )  # fmt: skip
 
 
-def test_a_write_shows_no_more_than_a_read(caller: psycopg.Connection, edge: InProcessEdge) -> None:
+def test_m1_a_write_shows_no_more_than_a_read(caller: psycopg.Connection, edge: InProcessEdge) -> None:
     sql = "UPDATE customers SET name = name WHERE id IN (4, 5) RETURNING id, email, lower(email), credit_limit"
     for parameters in (None, ()):
         assert caller.execute(sql, parameters).fetchone() == (4, "c***@example.com", "***", None)
@@ -195,7 +195,7 @@ COPIES = {
 REFUSED = [f"customers TO STDOUT ({options})" for options in ("FORMAT binary", "DELIMITER ';'", "NULL 'x'")]
 
 
-def test_what_is_copied_out_is_masked(caller: psycopg.Connection) -> None:
+def test_m3_what_is_copied_out_is_masked(caller: psycopg.Connection) -> None:
     for in_transaction in (False, True):
         caller.autocommit = not in_transaction
         for text, line in COPIES.items():
@@ -217,7 +217,7 @@ def test_a_refusal_says_what_to_do(caller: psycopg.Connection) -> None:
     assert caller.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_what_is_shown_follows_what_tables_become(edge: InProcessEdge, caller: psycopg.Connection) -> None:
+def test_m4_what_is_shown_follows_what_tables_become(edge: InProcessEdge, caller: psycopg.Connection) -> None:
     edge.postgres.admin(f"DROP VIEW IF EXISTS shop.turn; GRANT CREATE ON SCHEMA shop TO {edge.postgres.user}")
     with psycopg.connect(edge.dsn, autocommit=True) as other:
         caller.execute("CREATE OR REPLACE VIEW shop.turn AS SELECT id, name AS x FROM shop.customers WHERE id = 9")
@@ -234,7 +234,7 @@ def test_what_is_shown_follows_what_tables_become(edge: InProcessEdge, caller: p
     edge.postgres.admin(f"DROP VIEW shop.turn; REVOKE CREATE ON SCHEMA shop FROM {edge.postgres.user}")
 
 
-def test_a_policy_counts_from_when_it_is_in_force(
+def test_m4_a_policy_counts_from_when_it_is_in_force(
     tmp_path_factory: pytest.TempPathFactory, any_postgres: RealPostgres
 ) -> None:
     any_postgres.admin(SETUP)
@@ -293,7 +293,7 @@ def test_values_that_look_like_it_are_masked_wherever_they_stand(
             assert b"".join(bytes(row) for row in rows).startswith(b"1\t***\n")
 
 
-def test_rows_in_any_pieces_are_masked(caller: psycopg.Connection) -> None:
+def test_m1_rows_in_any_pieces_are_masked(caller: psycopg.Connection) -> None:
     wide = "SELECT repeat('x', 70000) AS long, email, i FROM shop.customers, generate_series(1, 20) i"
     count = 0
     for long, email, _ in caller.cursor().stream(wide):
@@ -302,13 +302,13 @@ def test_rows_in_any_pieces_are_masked(caller: psycopg.Connection) -> None:
     assert count == 800
 
 
-def test_rows_of_a_pipeline_are_masked(caller: psycopg.Connection) -> None:
+def test_m1_rows_of_a_pipeline_are_masked(caller: psycopg.Connection) -> None:
     with caller.pipeline():
         cursors = [caller.execute("SELECT email FROM customers WHERE id = %s", (i,)) for i in range(1, 6)]
     assert [cursor.fetchone() for cursor in cursors] == [("c***@example.com",)] * 5
 
 
-def test_what_sql_prepared_is_masked_when_it_runs(caller: psycopg.Connection) -> None:
+def test_m1_what_sql_prepared_is_masked_when_it_runs(caller: psycopg.Connection) -> None:
     caller.execute("PREPARE told (int) AS SELECT email, upper(email), name FROM customers WHERE id = $1")
     assert caller.execute("EXECUTE told(3)").fetchone() == ("c***@example.com", "***", "Customer 3")
     assert psycopg.ClientCursor(caller).execute("EXECUTE told(3)").fetchone() == (
@@ -318,7 +318,7 @@ def test_what_sql_prepared_is_masked_when_it_runs(caller: psycopg.Connection) ->
     )
 
 
-def test_other_sessions_texts_are_not_shown(caller: psycopg.Connection, edge: InProcessEdge) -> None:
+def test_m2_other_sessions_texts_are_not_shown(caller: psycopg.Connection, edge: InProcessEdge) -> None:
     with psycopg.connect(edge.dsn, autocommit=True) as other:
         other.execute("SELECT id FROM orders WHERE status = 'customer1@example.com'")
         said = caller.execute("SELECT query FROM pg_stat_activity WHERE query LIKE '%customer1@%'").fetchall()
@@ -348,7 +348,7 @@ DROP FUNCTION shop.mail_of(int, text), shop.round(int);
     ["SELECT round(id) FROM customers", "SELECT id % 'x'::text FROM customers", "SELECT id::label FROM customers"],
     ids=["a function", "an operator", "a cast"],
 )
-def test_code_of_users_under_a_built_in_name_shows_nothing(
+def test_m2_code_of_users_under_a_built_in_name_shows_nothing(
     edge: InProcessEdge, any_postgres: RealPostgres, text: str
 ) -> None:
     any_postgres.admin(OVERLOADS)
