@@ -19,9 +19,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def site(one_scene: Scene, tmp_path: Path) -> Iterator[tuple[Scene, Path]]:
+def site(scene: Scene, tmp_path: Path) -> Iterator[tuple[Scene, Path]]:
     """A schema where the role may make tables, and a copy of the sample app, where migrations are written."""
-    admin = one_scene.edge.postgres.admin
+    admin = scene.edge.postgres.admin
     admin("GRANT CREATE ON SCHEMA shop TO twokeys_edge")
     target = tmp_path / "site" / "tests" / "clients"
     target.mkdir(parents=True)
@@ -29,7 +29,7 @@ def site(one_scene: Scene, tmp_path: Path) -> Iterator[tuple[Scene, Path]]:
     (target / "__init__.py").touch()
     shutil.copytree(ROOT / "tests" / "clients" / "django_sample", target / "django_sample")
     shutil.copy(ROOT / "tests" / "clients" / "django_story.py", target)
-    yield one_scene, tmp_path / "site"
+    yield scene, tmp_path / "site"
     admin(
         "DROP TABLE IF EXISTS shop.django_sample_thing, shop.django_sample_shelf, shop.django_migrations, "
         "shop.django_content_type; REVOKE CREATE ON SCHEMA shop FROM twokeys_edge"

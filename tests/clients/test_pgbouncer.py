@@ -32,24 +32,24 @@ class Pooled:
 
 
 @pytest.fixture(params=["session", "transaction"])
-def pooled(one_scene: Scene, request: pytest.FixtureRequest) -> Iterator[Pooled]:
+def pooled(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Pooled]:
     """A pgbouncer whose server is the Edge."""
-    user = (one_scene.user, one_scene.password)
-    with pgbouncer(one_scene.port, one_scene.database, user, request.param, RESET, DRIVERS) as port:
-        yield Pooled(one_scene.url.replace(f":{one_scene.port}/", f":{port}/"), request.param)
+    user = (scene.user, scene.password)
+    with pgbouncer(scene.port, scene.database, user, request.param, RESET, DRIVERS) as port:
+        yield Pooled(scene.url.replace(f":{scene.port}/", f":{port}/"), request.param)
 
 
-def test_pgbouncer_reads_and_resets(one_scene: Scene, pooled: Pooled) -> None:
+def test_pgbouncer_reads_and_resets(scene: Scene, pooled: Pooled) -> None:
     """reads, and its reset (`DISCARD ALL`) between two clients; nobody is asked"""
     for _ in range(3):
         with pooled.client() as client:
             assert client.execute("SELECT count(*) FROM orders WHERE id <= %s", [200]).fetchone() == (200,)
             with client.transaction():
                 assert client.execute("SELECT 1").fetchone() == (1,)
-    assert one_scene.asked == 0
+    assert scene.asked == 0
 
 
-def test_pgbouncer_writes(one_scene: Scene, pooled: Pooled) -> None:
+def test_pgbouncer_writes(scene: Scene, pooled: Pooled) -> None:
     """a write waits and is applied after approval, also in a transaction; a denial says why, and the session stays
     usable"""
     with pooled.client() as client:
@@ -57,45 +57,45 @@ def test_pgbouncer_writes(one_scene: Scene, pooled: Pooled) -> None:
         with client.transaction():
             client.execute("SELECT 1")
             client.execute("UPDATE orders SET total = 78 WHERE id = 74")
-        one_scene.deny("not on a Friday")
+        scene.deny("not on a Friday")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="not on a Friday"):
             client.execute("DELETE FROM orders WHERE id = 72")
         assert client.execute("SELECT 1").fetchone() == (1,)
-    assert (one_scene.total(71), one_scene.total(74)) == ("77.00", "78.00")
+    assert (scene.total(71), scene.total(74)) == ("77.00", "78.00")
 
 
-def test_pgbouncer_cancel_and_disconnect_while_held(one_scene: Scene, pooled: Pooled) -> None:
+def test_pgbouncer_cancel_and_disconnect_while_held(scene: Scene, pooled: Pooled) -> None:
     """a cancel and a hang-up while held withdraw, and nothing runs"""
-    before = one_scene.total(73)
-    one_scene.leave_pending()
+    before = scene.total(73)
+    scene.leave_pending()
     with pooled.client() as client:
         asking = Doing(lambda: client.execute("UPDATE orders SET total = 99 WHERE id = 73"))
-        one_scene.until_held()
+        scene.until_held()
         client.cancel_safe()
         assert isinstance(asking.done().error, psycopg.errors.QueryCanceled)
-        one_scene.until_withdrawn()
-        one_scene.leave_pending()
+        scene.until_withdrawn()
+        scene.leave_pending()
         asking = Doing(lambda: client.execute("UPDATE orders SET total = 99 WHERE id = 73"))
-        one_scene.until_held()
+        scene.until_held()
         break_line(client)
-        one_scene.until_withdrawn()
+        scene.until_withdrawn()
         asking.done()
-    one_scene.approve()
-    assert one_scene.total(73) == before
+    scene.approve()
+    assert scene.total(73) == before
 
 
-def test_w6_clients_of_one_pooled_session_hold_each_their_own(one_scene: Scene, pooled: Pooled) -> None:
+def test_w6_clients_of_one_pooled_session_hold_each_their_own(scene: Scene, pooled: Pooled) -> None:
     """two clients: while one's write is held the other reads, and one's approval is not the other's"""
-    before = one_scene.total(75), one_scene.total(76)
-    one_scene.leave_pending()
+    before = scene.total(75), scene.total(76)
+    scene.leave_pending()
     with pooled.client() as client, pooled.client() as other:
         asking = Doing(lambda: client.execute("UPDATE orders SET total = 99 WHERE id = 75"))
-        one_scene.until_held()
+        scene.until_held()
         assert other.execute("SELECT count(*) FROM orders WHERE id <= 200").fetchone() == (200,)
         break_line(client)
-        one_scene.until_withdrawn()
+        scene.until_withdrawn()
         asking.done()
-        one_scene.deny("no")
+        scene.deny("no")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no"):
             other.execute("UPDATE orders SET total = 99 WHERE id = 76")
-    assert (one_scene.total(75), one_scene.total(76)) == before
+    assert (scene.total(75), scene.total(76)) == before
