@@ -185,9 +185,8 @@ def _write(kind: str, reason: str) -> _Judge:
 def _discard(findings: Findings, node: Tree, at: int) -> Statement:
     target = node.get("target", "").removeprefix("DISCARD_")
     everything = target == "ALL"
-    findings.touch(DATABASE, Effect.WRITE if target == "TEMP" else Effect.READ)
-    if target == "TEMP":
-        findings.because("drops temporary tables")
+    # Temporary tables too: ALL drops them as well, no code runs, and PostgreSQL calls it the session's own business.
+    findings.touch(DATABASE, Effect.READ)
     return Statement(
         f"DISCARD {target}", in_transaction=not everything, resets_session=everything, closes_cursors=everything
     )

@@ -112,3 +112,13 @@ SET default_table_access_method = heap;
 SET xmloption = content;
 
 SET check_function_bodies = false;
+
+SET DateStyle = 'ISO';SET extra_float_digits = 2;show transaction_isolation;
+
+SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;DISCARD SEQUENCES;DISCARD TEMP;
+
+DISCARD TEMPORARY;
+
+DISCARD PLANS;
+
+SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;

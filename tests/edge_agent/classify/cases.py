@@ -104,6 +104,7 @@ READS = [
     "CLOSE ALL",
     "DEALLOCATE ALL",
     "DISCARD PLANS",
+    "DISCARD TEMP",
     "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
     "SELECT 1; SELECT 2",
     "",
@@ -175,7 +176,6 @@ WRITES = [
     "VACUUM t",
     "ANALYZE t",
     "SET CONSTRAINTS ALL IMMEDIATE",
-    "DISCARD TEMP",
     "SELECT 1; DELETE FROM t",
 ]
 

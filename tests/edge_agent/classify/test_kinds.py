@@ -66,7 +66,7 @@ KINDS = [
     ("SELECT set_config('application_name','x',false)", "read", "SELECT", "read:database:"),
     ("DISCARD ALL", "read", "DISCARD ALL", "read:database:"),
     ("DISCARD PLANS", "read", "DISCARD PLANS", "read:database:"),
-    ("DISCARD TEMP", "write", "DISCARD TEMP", "write:database:"),
+    ("DISCARD TEMP", "read", "DISCARD TEMP", "read:database:"),
     ("DISCARD SEQUENCES", "read", "DISCARD SEQUENCES", "read:database:"),
     ("LISTEN x", "write", "LISTEN", "write:database:"),
     ("NOTIFY x", "write", "NOTIFY", "write:database:"),
