@@ -1,7 +1,7 @@
 """COPY TO STDOUT: the SELECT that shows the same columns, and the fields of its rows.
 
-CopyData does not say what it holds; the server says it of the SELECT. Text and CSV with nothing but HEADER are read
-here; any other form is refused where masks are owed. https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9
+CopyData does not say what it holds; the server says it of the SELECT. Text and CSV are read, with HEADER, FORCE_QUOTE,
+one of `DELIMITERS` and one of `NULLS`; any other form is refused where masks are owed. https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _SPECIAL: Final = re.compile(rb"[\b\f\n\r\t\v\\]")
 _CSV_FIELD: Final = re.compile(rb'("(?:[^"]|"")*"|[^",\n\r]*)(,|\n)')
 
+DELIMITERS: Final = frozenset(",;|:\t~^!#")
+"""What may stand between two fields."""
+
+NULLS: Final = frozenset({"", "\\N", "NULL", "null", "-"})
+"""How NULL may be spelled. A text that is spelled like it, in the text format, is shown as NULL is: so that nobody asks
+by it which rows hold a value of their choice."""
+
 Field = Callable[[int, bytes], bytes | None]
 """What is shown instead of a column's value."""
 
@@ -36,11 +43,20 @@ class CopyOut:
         select: Shows the same columns in the same order.
         csv: CSV; else the text format.
         header: Its first row holds the columns' names.
+        delimiter: Between two fields.
+        null: How NULL is spelled.
     """
 
     select: bytes
     csv: bool
     header: bool
+    delimiter: bytes = b"\t"
+    null: bytes = b"\\N"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether rows are spelled as by default."""
+        return (self.delimiter, self.null) == ((b",", b"") if self.csv else (b"\t", b"\\N"))
 
 
 class UnreadableCopy(ValueError):
@@ -61,18 +77,35 @@ def copy_out(text: bytes) -> CopyOut | None:
     return None if options is None or select is None else CopyOut(select, *options)
 
 
-def _options(given: list[Tree]) -> tuple[bool, bool] | None:
+def _options(given: list[Tree]) -> tuple[bool, bool, bytes, bytes] | None:
+    """Whether it is CSV, and has a header; the delimiter, and NULL. None where there is more to it."""
     csv = header = False
+    delimiter: str | None = None
+    null: str | None = None
     for option in given:
         name, value = option["DefElem"]["defname"], option["DefElem"].get("arg")
+        text = None if value is None else value.get("String", {}).get("sval", "" if "String" in value else None)
         match name:
-            case "format" if value in ({"String": {"sval": "text"}}, {"String": {"sval": "csv"}}):
-                csv = value == {"String": {"sval": "csv"}}
+            case "format" if text in ("text", "csv"):
+                csv = text == "csv"
             case "header" if value is None or value == {"Boolean": {"boolval": True}}:
                 header = True
+            case "delimiter" if text in DELIMITERS:
+                delimiter = text
+            case "null" if text in NULLS:
+                null = text
+            case "force_quote":
+                # Whether a field is quoted or not, it is read alike.
+                pass
+            case "encoding" if text is not None and text.lower().replace("-", "") == "utf8":
+                pass
+            case "quote" | "escape" if text == '"':
+                pass
             case _:
                 return None
-    return csv, header
+    delimiter = ("," if csv else "\t") if delimiter is None else delimiter
+    null = ("" if csv else "\\N") if null is None else null
+    return csv, header, delimiter.encode(), null.encode()
 
 
 def _of_table(node: Tree) -> bytes:

@@ -8,6 +8,7 @@ from edge_agent.mask.copied import CopyOut, UnreadableCopy
 from edge_agent.mask.copied_rows import mask_copied
 from edge_agent.mask.owed import Owed
 from edge_agent.mask.plan import Plan
+from edge_agent.mask.spelled import mask_spelled
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres import server_messages as server
 from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
@@ -65,6 +66,8 @@ class CopyResult:
             raise Unmaskable("The server sent a COPY without a description.")
         head, data = self._cut_header(data)
         try:
+            if not self._copy.is_plain:
+                return head + mask_spelled(data, self._plan.ways, self._plan.field, self._copy)
             return head + mask_copied(data, self._plan.ways, self._plan.field, csv=self._copy.csv)
         except UnreadableCopy as error:
             raise Unmaskable("The server sent a row that is not as COPY writes rows.") from error

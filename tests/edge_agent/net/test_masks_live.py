@@ -191,8 +191,10 @@ COPIES = {
     "COPY (SELECT count(*) FROM customers) TO STDOUT": "40\n",
     "COPY (SELECT c FROM customers c) TO STDOUT": "\\N\n",
     "COPY orders (id) TO STDOUT (DELIMITER ';')": "1\n",
+    "COPY customers (id, email, credit_limit) TO STDOUT (DELIMITER '|', NULL 'NULL')": "1|c***@example.com|NULL\n",
+    "COPY customers (id, email) TO STDOUT (FORMAT csv, DELIMITER ';', FORCE_QUOTE *)": '"1";"c***@example.com"\n',
 }
-REFUSED = [f"customers TO STDOUT ({options})" for options in ("FORMAT binary", "DELIMITER ';'", "NULL 'x'")]
+REFUSED = [f"customers TO STDOUT ({options})" for options in ("FORMAT binary", "DELIMITER '='", "NULL 'x'")]
 
 
 def test_m3_what_is_copied_out_is_masked(caller: psycopg.Connection) -> None:
