@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.mask.columns import NOTHING_KNOWN, resolve
 from edge_agent.mask.question import MAX_COLUMNS, ColumnRow, read_answer
-from edge_agent.mask.view_tree import UnreadableTree, origins
+from edge_agent.mask.view_tree import MAX_KNOWN, UnreadableTree, _known, origins
 from twokeys.data_class import DataClass, Form
 
 
@@ -52,6 +52,16 @@ def test_a_name_can_not_pose_as_structure() -> None:
 def test_what_is_not_as_expected_is_refused(tree: str) -> None:
     with pytest.raises(UnreadableTree):
         origins(tree)
+
+
+def test_what_is_remembered_is_nobodys_to_change_and_bounded() -> None:
+    tree = rule(entry(1, 7, 2))
+    origins(tree)[1] = (9, 9)
+    assert origins(tree) == {1: (7, 2)}
+    for table in range(1, MAX_KNOWN + 2):
+        assert origins(rule(entry(1, table, 2))) == {1: (table, 2)}
+        assert len(_known) <= MAX_KNOWN
+    assert origins(tree) == {1: (7, 2)}
 
 
 CLASSES = (DataClass("mail", ("shop.t.email",), Form.PARTIAL), DataClass("m", ("*.*.e?",), Form.HASH))
