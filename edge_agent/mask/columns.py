@@ -45,6 +45,8 @@ class Columns:
     """The same masks by ``schema.relation`` and column."""
     classes: dict[str, frozenset[str]] = field(default_factory=dict)
     """By relation, as classifications spell it, the data classes of what is masked in it."""
+    listed: dict[str, dict[str, dict[str, bool]]] = field(default_factory=dict)
+    """By relation, schema and column: whether it is masked."""
     tables: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ def resolve(rows: Iterable[ColumnRow] | None, classes: Sequence[DataClass]) -> C
     names = frozenset(row.column for row in rows if forms[row.table, row.number] is not None)
     named = {(f"{row.schema}.{row.relation}", row.column): forms[row.table, row.number] for row in rows}
     masked = [row for row in rows if forms[row.table, row.number] is not None]
-    return Columns(True, forms, relations, newest, names, named, _classes(masked, classes))
+    return Columns(True, forms, relations, newest, names, named, _classes(masked, classes), _listed(rows, forms))
 
 
 def _classes(masked: Iterable[ColumnRow], classes: Sequence[DataClass]) -> dict[str, frozenset[str]]:
@@ -92,6 +94,14 @@ def _classes(masked: Iterable[ColumnRow], classes: Sequence[DataClass]) -> dict[
         found[relation] = found.get(relation, frozenset()) | own
     every = frozenset(name for name, _ in matchers)
     return {relation: own or every for relation, own in found.items()}
+
+
+def _listed(rows: list[ColumnRow], forms: dict[Place, Form | None]) -> dict[str, dict[str, dict[str, bool]]]:
+    found: dict[str, dict[str, dict[str, bool]]] = {}
+    for row in rows:
+        masked = forms[row.table, row.number] is not None
+        found.setdefault(row.relation, {}).setdefault(row.schema, {})[row.column] = masked
+    return found
 
 
 class _Resolution:

@@ -9,7 +9,7 @@ from edge_agent.classify.sql import SqlVerdict
 from edge_agent.mask.columns import NOTHING_KNOWN, Columns, resolve
 from edge_agent.mask.copied import CopyOut, copy_out
 from edge_agent.mask.detect import Scan
-from edge_agent.mask.lineage import cleared
+from edge_agent.mask.lineage import Cleared, cleared
 from edge_agent.mask.plan import Described, Plan, plan_of
 from edge_agent.mask.question import question, read_answer
 from edge_agent.mask.taint import touches
@@ -34,7 +34,7 @@ class Owed:
     columns: Columns
     key: bytes
     touches: bool
-    cleared: tuple[bool, ...] | None
+    cleared: Cleared | None
     scan: Scan | None
     copy: CopyOut | None = None
     classes: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ class Masks:
         if not touching and self._scan is None:
             return None
         copy = copy_out(text) if verdict.is_copy_out else None
-        by_parse = touching and not self._shown_by_code(verdict)
+        by_parse = touching and verdict.classification.certain and not self._shown_by_code(verdict)
         proven = cleared(text if copy is None else copy.select, self._columns) if by_parse else None
         classes = self._masked(verdict, touching=touching)
         return Owed(self._columns, self._key, touching, proven, self._scan, copy, classes)

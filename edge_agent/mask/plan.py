@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from edge_agent.mask.columns import Columns
 from edge_agent.mask.detect import Scan
 from edge_agent.mask.forms import masked
+from edge_agent.mask.lineage import Cleared
 from edge_agent.mask.rows import CALL, NULL, PARTIAL, REDACT, SHOW, mask_rows
 from twokeys.data_class import Form
 
@@ -97,7 +98,7 @@ def plan_of(
     key: bytes,
     *,
     touches: bool,
-    cleared: Sequence[bool] | None = None,
+    cleared: Cleared | None = None,
     scan: Scan | None = None,
 ) -> Plan:
     """Plan a result.
@@ -107,14 +108,14 @@ def plan_of(
         columns: What is classified.
         key: For hashes; empty: none are made.
         touches: Its text may show something classified. When not, only what looks like it is masked.
-        cleared: By column, whether its expression can hold no value of a table; counts where as long as the result.
+        cleared: Which columns provably hold nothing classified; counts for those that come from no table's column.
         scan: What values are searched for.
     """
     ways, forms, binary = bytearray(), list[Form | None](), set[int]()
-    clears = cleared if cleared is not None and len(cleared) == len(described) else (False,) * len(described)
+    clears = (False,) * len(described) if cleared is None else cleared.of(len(described))
     for at, column in enumerate(described):
         form = None
-        if touches and not clears[at]:
+        if touches and (column.table or not clears[at]):
             form = columns.form_of(column.table, column.attribute)
         if form is not None:
             ways.append(_WAYS.get(form, CALL) if column.type in TEXT_TYPES else NULL)

@@ -12,7 +12,7 @@ from twokeys.effect import Effect, ObjectKind
 _OPAQUE: Final = frozenset({"FETCH", "MOVE", "EXECUTE", "UNKNOWN", "CALL", "DO"})
 """Statements whose text does not tell what they show."""
 
-_TELLTALE_FUNCTIONS: Final = frozenset(
+TELLTALE_FUNCTIONS: Final = frozenset(
     {"pg_stat_get_activity", "pg_stat_get_backend_activity", "pg_mcv_list_items", "pg_cursor", "pg_prepared_statement"}
 )
 """Built-in readers that show other sessions' texts, or values out of statistics."""
@@ -55,7 +55,7 @@ def _calls_telltale(text: bytes) -> bool:
         node = stack.pop()
         if isinstance(node, dict):
             name = node.get("sval")
-            if isinstance(name, str) and name in _TELLTALE_FUNCTIONS:
+            if isinstance(name, str) and name in TELLTALE_FUNCTIONS:
                 return True
             stack.extend(node.values())
         elif isinstance(node, list):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_agent.mask.columns import NOTHING_KNOWN, Columns
 from edge_agent.mask.detect import Scan
+from edge_agent.mask.lineage import Cleared
 from edge_agent.mask.plan import plan_of
 from edge_agent.mask.rows import NULL, PARTIAL, REDACT, SHOW
 from tests.edge_agent.mask.test_rows import data_row
@@ -44,8 +45,13 @@ def test_only_text_can_be_anything_but_null() -> None:
 
 
 def test_what_is_proven_is_shown_where_the_proof_fits_the_result() -> None:
-    assert ways(Described(0, 0, INT), cleared=(True,)) == bytes((SHOW,))
-    assert ways(Described(0, 0, INT), cleared=(True, True)) == bytes((NULL,))
+    assert ways(Described(0, 0, INT), cleared=Cleared((True,))) == bytes((SHOW,))
+    assert ways(Described(0, 0, INT), cleared=Cleared((True, True))) == bytes((NULL,))
+    assert ways(Described(0, 0), Described(7, 1), Described(0, 0), cleared=Cleared((True,), (True,))) == bytes(3)
+
+
+def test_what_comes_from_a_column_is_masked_whatever_was_proven() -> None:
+    assert ways(Described(7, 2), cleared=Cleared((True,))) == bytes((PARTIAL,))
 
 
 def test_a_text_that_touches_nothing_is_shown() -> None:
@@ -60,7 +66,12 @@ def test_where_nothing_is_known_nothing_is_shown() -> None:
 def test_rows_are_masked_and_searched() -> None:
     described = [Described(7, 1), Described(7, 2), Described(7, 3), Described(0, 0, JSONB, 1), Described(0, 0, INT)]
     plan = plan_of(
-        described, COLUMNS, b"", touches=True, cleared=(False, False, False, True, True), scan=Scan([Detector.EMAIL])
+        described,
+        COLUMNS,
+        b"",
+        touches=True,
+        cleared=Cleared((False, False, False, True, True)),
+        scan=Scan([Detector.EMAIL]),
     )
     row = data_row([b"to ann@example.com", b"ann@example.com", b"x", b"\1ann@example.com", b"\0\0\0\7"])
     assert plan.mask(row) == data_row([b"to ***", b"a***@example.com", None, None, b"\0\0\0\7"])

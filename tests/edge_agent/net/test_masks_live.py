@@ -224,7 +224,8 @@ def test_m4_what_is_shown_follows_what_tables_become(edge: InProcessEdge, caller
     with psycopg.connect(edge.dsn, autocommit=True) as other:
         caller.execute("CREATE OR REPLACE VIEW shop.turn AS SELECT id, name AS x FROM shop.customers WHERE id = 9")
         for one in (caller, other):
-            assert one.execute("SELECT x, upper(x) FROM shop.turn", prepare=True).fetchone() == ("Customer 9", "***")
+            got = one.execute("SELECT x, upper(x) FROM shop.turn", prepare=True).fetchone()
+            assert got == ("Customer 9", "CUSTOMER 9")
         caller.execute("CREATE OR REPLACE VIEW shop.turn AS SELECT id, email AS x FROM shop.customers WHERE id = 9")
         for one in (caller, other):
             got = one.execute("SELECT x, upper(x) FROM shop.turn", prepare=True).fetchone()
@@ -299,7 +300,7 @@ def test_m1_rows_in_any_pieces_are_masked(caller: psycopg.Connection) -> None:
     wide = "SELECT repeat('x', 70000) AS long, email, i FROM shop.customers, generate_series(1, 20) i"
     count = 0
     for long, email, _ in caller.cursor().stream(wide):
-        assert (len(long) if long != "***" else 3, email) == (3, "c***@example.com")
+        assert (len(long), email) == (70_000, "c***@example.com")
         count += 1
     assert count == 800
 
