@@ -35,8 +35,8 @@ class Doubtful:
         """See Known."""
         return _against(self._before.call(schema, name, path))
 
-    def field(self, name: str, path: Path) -> str:
-        """See Known."""
+    def field(self, name: str, path: Path) -> Reading | None:
+        """See Known: it adds to what a text reads, and proves nothing."""
         return self._before.field(name, path)
 
     def operator(self, schema: str, name: str, path: Path) -> Reading | None:

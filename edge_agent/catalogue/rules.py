@@ -104,15 +104,12 @@ class Catalogue:
         found = [one for one in self._by_name.get(name, ()) if _within(one.schema, schema, path)]
         return _worst([self._function(one.oid, run) for one in found]) if found else None
 
-    def field(self, name: str, path: Path, run: Path | None = None) -> str:
+    def field(self, name: str, path: Path, run: Path | None = None) -> Reading | None:
         """See Known, and `call`."""
         run = path if run is None else run
-        for one in self._by_name.get(name, ()):
-            if one.takes_row and one.required <= 1 and _within(one.schema, "", path):
-                why = self._function(one.oid, run).why_not
-                if why:
-                    return why
-        return ""
+        named = [one for one in self._by_name.get(name, ()) if one.takes_row and one.required <= 1]
+        found = [one for one in named if _within(one.schema, "", path)]
+        return _worst([self._function(one.oid, run) for one in found]) if found else None
 
     def operator(self, schema: str, name: str, path: Path, run: Path | None = None) -> Reading | None:
         """See Known, and `call`."""
@@ -300,9 +297,9 @@ class _Spelled:
     def call(self, schema: str, name: str, path: Path) -> Reading | None:
         return self._catalogue.call(schema, name, path, self._run)
 
-    def field(self, name: str, path: Path) -> str:
+    def field(self, name: str, path: Path) -> Reading | None:
         # Column notation is spelled as a call by the server.
-        return ""
+        return None
 
     def operator(self, schema: str, name: str, path: Path) -> Reading | None:
         return self._catalogue.operator(schema, name, path, self._run)

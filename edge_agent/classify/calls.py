@@ -90,9 +90,7 @@ def column_reference(findings: Findings, node: Tree) -> None:
     if name in builtins.RISKY:
         findings.doubt(f"may call {name} by column notation")
     elif findings.known is not None and not findings.stored:
-        why = findings.known.field(name, findings.search_path)
-        if why:
-            findings.doubt(f"may call {name} by column notation: {why}")
+        findings.learn(findings.known.field(name, findings.search_path), f"may call {name} by column notation")
     if "String" in parts[-2]:
         findings.fields.append((parts[-2]["String"].get("sval", ""), name))
 
@@ -111,10 +109,12 @@ def indirection(findings: Findings, node: Tree) -> None:
         if "String" not in part:
             continue
         name = part["String"].get("sval", "")
-        why = findings.known.field(name, findings.search_path) if findings.known is not None else ""
-        if why and not findings.stored:
-            findings.doubt(f"may call {name} by field notation: {why}")
-        elif name not in builtins.KNOWN_FIELDS and not _reads(findings, name):
+        known = None if findings.known is None or findings.stored else findings.known
+        found = None if known is None else known.field(name, findings.search_path)
+        findings.learn(found, f"may call {name} by field notation")
+        if found is not None and not found.proven:
+            continue
+        if name not in builtins.KNOWN_FIELDS and not _reads(findings, name):
             if findings.stored and not _is_risky(name):
                 findings.because(f"may call {name}")
             else:

@@ -47,8 +47,8 @@ class Known(Protocol):
     def call(self, schema: str, name: str, path: tuple[str, ...]) -> Reading | None:
         """Functions of this name, all overloads together."""
 
-    def field(self, name: str, path: tuple[str, ...]) -> str:
-        """Why `alias.name` may run code: a function of this name that takes a row and isn't known to read."""
+    def field(self, name: str, path: tuple[str, ...]) -> Reading | None:
+        """What `alias.name` may run: functions of this name that take a row, all together."""
 
     def operator(self, schema: str, name: str, path: tuple[str, ...]) -> Reading | None:
         """Operators of this name, whatever their operands."""

@@ -158,3 +158,12 @@ def test_p3_while_it_may_have_moved_what_spoke_against_a_name_still_does_and_not
     # With nothing known at all, users' overloads of built-in names would pass.
     assert [reads(text, None) for text in texts] == [False, True, True, True, False]
     assert doubtful.revision != before.revision
+
+
+def test_what_a_field_may_run_counts_as_read() -> None:
+    told = function(name="told", takes_row=True, required=1, body="SELECT email FROM app.person")
+    known = Catalogue(Snapshot("v1", (told,)))
+    for each in (known, Doubtful(known, 2)):
+        verdict = classify_sql(b"SELECT o.told FROM app.o", ("app",), known=each)
+        assert {access.object.name for access in verdict.classification.accesses} == {"app.o", "app.person"}
+        assert {ref.name for ref in verdict.code_reads} == {"app.person"}

@@ -335,6 +335,7 @@ CREATE FUNCTION shop.round(int) RETURNS text LANGUAGE sql STABLE AS
   'SELECT email FROM shop.customers WHERE id = $1';
 CREATE FUNCTION shop.mail_of(int, text) RETURNS text LANGUAGE sql STABLE AS 'SELECT shop.round($1)';
 CREATE OPERATOR shop.% (LEFTARG = int, RIGHTARG = text, FUNCTION = shop.mail_of);
+CREATE FUNCTION shop.told(anyelement) RETURNS text LANGUAGE sql STABLE AS 'SELECT shop.round(1)';
 CREATE TYPE shop.label AS (v text);
 CREATE FUNCTION shop.label_of(int) RETURNS shop.label LANGUAGE sql STABLE AS 'SELECT ROW(shop.round($1))::shop.label';
 CREATE CAST (int AS shop.label) WITH FUNCTION shop.label_of(int);
@@ -342,14 +343,20 @@ CREATE CAST (int AS shop.label) WITH FUNCTION shop.label_of(int);
 FORGOTTEN = """
 DROP TYPE shop.label CASCADE;
 DROP OPERATOR shop.% (int, text);
-DROP FUNCTION shop.mail_of(int, text), shop.round(int);
+DROP FUNCTION shop.told(anyelement), shop.mail_of(int, text), shop.round(int);
 """
 
 
 @pytest.mark.parametrize(
     "text",
-    ["SELECT round(id) FROM customers", "SELECT id % 'x'::text FROM customers", "SELECT id::label FROM customers"],
-    ids=["a function", "an operator", "a cast"],
+    [
+        "SELECT round(id) FROM customers",
+        "SELECT id % 'x'::text FROM customers",
+        "SELECT id::label FROM customers",
+        "SELECT o.told FROM orders o",
+        "SELECT lower(o.told), c.id FROM orders o, customers c",
+    ],
+    ids=["a function", "an operator", "a cast", "a field of another table", "a field"],
 )
 def test_m2_code_of_users_under_a_built_in_name_shows_nothing(
     edge: InProcessEdge, any_postgres: RealPostgres, text: str
