@@ -48,8 +48,8 @@ PROOFS: Final = {
     ),
     "names that clients may not use": Proof("G4", f"{CORE}test_session_extended.py", "test_g4"),
     "savepoints of the Edge's own": Proof("G4", f"{CLASSIFY}test_sql.py", "test_g4"),
-    "transaction control comes alone": Proof(
-        "P1 G4", f"{CORE}test_session_live_guard.py", "wheel and test_p1_g4 and COMMIT"
+    "transaction control comes with reads alone": Proof(
+        "P1 G4", f"{CORE}test_session_live_guard.py", "wheel and test_p1_g4 and (DELETE or UPDATE)"
     ),
     "the refusal of FunctionCall": Proof("W2 G4", f"{NET}test_attacks_live.py", "wheel and test_g4"),
     "portals end with their statement": Proof(

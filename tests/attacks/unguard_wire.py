@@ -32,7 +32,7 @@ from twokeys.digest import Json
 
 _splitter, _classify, _to_json = framing.Splitter.__init__, sql.classify_sql, PostgresCommand.to_json
 _setting, _locks = parameters._setting, write_step._ask_fingerprint_and_locks
-_refusal, _redeem = door._refusal, Gate.redeem
+_refusal, _route, _redeem = door._refusal, door._route, Gate.redeem
 
 
 def _swap(where: object, name: str, instead: object) -> None:
@@ -141,9 +141,14 @@ def _depth() -> None:
 def _one_at_a_time() -> None:
     def refusal(verdict: sql.SqlVerdict) -> tuple[str, str]:
         found = _refusal(verdict)
-        return ("", "") if found[1].startswith("A text with transaction control") else found
+        return ("", "") if "mixes transaction control" in found[1] else found
+
+    def route(verdict: sql.SqlVerdict, decision: Any, *, refused: bool) -> door.Route:
+        found = _route(verdict, decision, refused=refused)
+        return door.Route.STEP if found is door.Route.REFUSED and not refused else found
 
     _swap(door, "_refusal", refusal)
+    _swap(door, "_route", route)
 
 
 def _reserved() -> None:
@@ -199,7 +204,7 @@ WIRE_GUARDS: Final[dict[str, Callable[[], None]]] = {
     "a text is judged to its end": _whole_text,
     "what is invisible is spelled out": _spelled_out,
     "depth is checked before parsing": _depth,
-    "transaction control comes alone": _one_at_a_time,
+    "transaction control comes with reads alone": _one_at_a_time,
     "savepoints of the Edge's own": _reserved,
     "settings of a start-up are listed": _listed_settings,
     "the session's meaning is compared again": _same_meaning,

@@ -11,13 +11,14 @@ from edge_agent.protocols.postgres import encode, expect, messages, sqlstate
 from edge_agent.protocols.postgres.control import KINDS, is_plain
 from edge_agent.protocols.postgres.copy_out import masked_copy
 from edge_agent.protocols.postgres.core import Core, Step, refused
-from edge_agent.protocols.postgres.door import COPY_OUT, Judgement, Route
+from edge_agent.protocols.postgres.door import COPY_OUT, MIXED, Judgement, Route
 from edge_agent.protocols.postgres.events import Forwarded
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.limits import HEADER_BYTES, NAME_BYTES
 from edge_agent.protocols.postgres.link import FAILED
 from edge_agent.protocols.postgres.masking import masked_execute, masked_query
 from edge_agent.protocols.postgres.messages import malformed
+from edge_agent.protocols.postgres.mixed_step import mixed_step
 from edge_agent.protocols.postgres.pipeline import ABSENT, Job, Portal, Statement, Tail, command_of
 from edge_agent.protocols.postgres.sql_prepared import by_sql, executed
 from edge_agent.protocols.postgres.steps import before_query, group_end, synced, transaction_step
@@ -108,6 +109,9 @@ class Client:
                 expected = expect.QUERY if owed is None else self._masked(owed)
                 expected = by_sql(core, judgement, text) or expected
                 core.read_simple(permission, raw, expected, leaves=judgement.leaves)
+            return
+        if judgement.route is Route.MIXED:
+            self._begin(mixed_step(core, judgement, text))
             return
         core.dropping = judgement.verdict.is_copy_in
         if not self._declined(judgement, text):
@@ -308,8 +312,8 @@ class Client:
             by = f" ({', '.join(decision.policies)})" if decision.policies else ""
             state, said = sqlstate.INSUFFICIENT_PRIVILEGE, f"twokeys: denied by policy{by}"
             hint = " ".join(decision.advice) or "Nothing was run. The session goes on."
-        elif judgement.route is Route.REFUSED:
-            state, why = judgement.refusal
+        elif judgement.route in (Route.REFUSED, Route.MIXED):
+            state, why = MIXED if judgement.route is Route.MIXED else judgement.refusal
             state, said, hint = state or sqlstate.NOT_SUPPORTED, f"twokeys: refused: {why}", "Nothing was run."
             if not why:
                 said = "twokeys: refused: transaction control can't be held for approval."

@@ -126,6 +126,7 @@ def awaited(core: Core, plan: Plan, answer: Answer, lifting: Answer) -> Step:
         core.ended(answer)
     if not core.grouped:
         link.failed = False
+    if not core.grouped and not core.mixed:
         link.say(encode.ready_for_query(link.status))
 
 

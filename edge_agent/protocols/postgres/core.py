@@ -108,6 +108,8 @@ class Core:
     CopyFail, or its next command: as the server does."""
     out_of_turn: bool = False
     """A step ends the open group for a message that was not handled yet."""
+    mixed: bool = False
+    """A part of a Query runs: its ReadyForQuery is not the client's; see `mixed_step`."""
     path_reported: bool = False
     """The server reports a search_path that moved."""
     on_disk: bool = False
@@ -330,6 +332,7 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, anew
     if job.judgement.verdict.classification.effect >= Does.DDL:
         core.masks.forget()
     if portal is None:
+        hides += b"Z" * core.mixed
         takes = expect.QUERY_TAKES + b"G" * copy_in
         mask = None if owed is None else Result(owed)
         hides += HIDES * (mask is not None)
@@ -379,6 +382,8 @@ def refused(core: Core, sqlstate: str, message: str, detail: str = "", hint: str
     core.link.say(encode.error_response(sqlstate, message, detail=detail, hint=hint))
     if core.grouped:
         core.link.failed = True
+    elif core.mixed:
+        core.link.last_error = {"C": sqlstate.encode(), "M": message.encode()}
     else:
         core.link.say(encode.ready_for_query(core.link.status))
 

@@ -24,6 +24,7 @@ class Route(enum.Enum):
 
     READ = "forwarded at once: a proven read that policy allows"
     TRANSACTION = "one statement of transaction control that policy allows"
+    MIXED = "several statements, transaction control among them, all of which read and policy allows"
     STEP = "waits for the shell's word: a write, a held read, or a read that must be on disk first"
     DENIED = "policy denies it"
     REFUSED = "refused whatever policy says"
@@ -106,9 +107,10 @@ class Door(Protocol):
 _LEAVING_NOTHING: Final = frozenset({"SELECT", "SHOW"})
 """Kinds of reads. A SELECT that takes an advisory lock, or sets something, is no read."""
 
-_MIXED: Final = (
+MIXED: Final = (
     "0A000",
-    "A text with transaction control may hold nothing else here. Send BEGIN, COMMIT and the like by themselves.",
+    "A text with transaction control may hold nothing but plain reads beside it here, and no parameters. "
+    "Send BEGIN, COMMIT and the like by themselves.",
 )
 _COPY_IN: Final = (
     "0A000",
@@ -136,13 +138,10 @@ def _refusal(verdict: SqlVerdict) -> tuple[str, str]:
         return verdict.sqlstate, verdict.refusal
     if verdict.is_copy_in and verdict.classification.statements != 1:
         return _COPY_IN
-    if verdict.actions:
-        if verdict.classification.statements != 1 or len(verdict.actions) != 1:
-            return _MIXED
-        if verdict.actions[0].kind in PREPARED:
-            return _TWO_PHASE
-        if verdict.actions[0].chain:
-            return _CHAIN
+    if any(action.kind in PREPARED for action in verdict.actions):
+        return _TWO_PHASE
+    if any(action.chain for action in verdict.actions):
+        return _CHAIN
     return "", ""
 
 
@@ -157,5 +156,7 @@ def _route(verdict: SqlVerdict, decision: Decision, *, refused: bool) -> Route:
     if refused:
         return Route.REFUSED
     if decision.outcome is Outcome.ALLOW and not decision.sensitive and verdict.is_read:
-        return Route.TRANSACTION if verdict.actions else Route.READ
+        if not verdict.actions:
+            return Route.READ
+        return Route.TRANSACTION if verdict.classification.statements == 1 else Route.MIXED
     return Route.REFUSED if verdict.actions else Route.STEP

@@ -63,6 +63,7 @@ WAYS = {
     "alias": "SELECT c.email AS harmless FROM customers c",
     "sub_select": "SELECT x FROM (SELECT email AS x FROM shop.customers OFFSET 0) q",
     "cte": "WITH q AS MATERIALIZED (SELECT email FROM shop.customers) SELECT * FROM q",
+    "mixed": "BEGIN; SELECT email FROM shop.customers; COMMIT",
     "distinct": "SELECT DISTINCT email FROM shop.customers",
     "concatenation": "SELECT email || '' FROM shop.customers",
     "function": "SELECT lower(email) FROM shop.customers",

@@ -89,7 +89,8 @@ def test_p7_a_pipeline_does_not_outrun_the_alarm(trapped: RealPostgres) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "BEGIN; SELECT 1; COMMIT", "COMMIT; BEGIN READ WRITE", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN",
+    "BEGIN; DELETE FROM orders; COMMIT", "COMMIT; UPDATE orders SET total = 0", "COMMIT AND CHAIN",
+    "ROLLBACK AND CHAIN", "SELECT 1; COMMIT AND CHAIN", "SELECT 1; PREPARE TRANSACTION 'a'",
     "PREPARE TRANSACTION 'a'", "SET TRANSACTION READ WRITE", "COPY orders FROM STDIN; SELECT 1", "SAVEPOINT _tk_mine",
     "RELEASE SAVEPOINT _tk0",
 ])  # fmt: skip
