@@ -8,10 +8,9 @@ Rules:
   2. A value holds all that its parts hold.
   3. A condition that sets classified values beside free ones *steers*: `chr(n) … WHERE n = ascii(email)` shows the
      address in free columns. So do numbers of rows that classified values decide. In a text that steers nothing is
-     proven but what the text says itself. Classified columns beside constants alone do not steer: that is guessing,
-     which masks do not hinder (docs/adr/0026).
-  4. What decides about a sub-select's rows counts for all that it shows, else many guesses would be one text. Of the
-     outermost SELECT, and of a sub-select that is a condition by itself, it does not.
+     proven but what the text says itself.
+  4. A condition of classified columns and constants alone is a guess, which masks do not hinder (docs/adr/0026), but
+     one a text: in any SELECT but the outermost it steers, as many guesses put together are the value.
 """
 
 from __future__ import annotations
@@ -61,13 +60,11 @@ class Scope:
         levels: FROM items that it sees, from the innermost SELECT outwards.
         tables: Common table expressions that it sees; what None stands for is not known (yet).
         window: Origin of all that the SELECT's named windows are about.
-        asks: It is a whole condition, not part of a value.
     """
 
     levels: tuple[Sequence[Source], ...] = ()
     tables: dict[str, tuple[Entry, ...] | None] | None = None
     window: int = 0
-    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +83,6 @@ class Answer:
     def origin(self) -> int:
         """Of any output."""
         return any_of(entry.origin for entry in self.entries)
-
-    @property
-    def as_table(self) -> tuple[Entry, ...]:
-        """Its outputs, to be read by another SELECT; see rule 4."""
-        if not self.about & CLASSIFIED:
-            return self.entries
-        unknown = (Source("", others=UNKNOWN),)
-        return tuple(replace(one, origin=UNKNOWN, star=unknown if one.star else None) for one in self.entries)
 
     @property
     def is_exact(self) -> bool:
@@ -158,12 +147,21 @@ class Derivation:
         self.steers = False
         """See rule 3."""
 
-    def select(self, node: Tree, outer: Scope) -> Answer:
-        """What a SELECT shows. Raises NotProven."""
+    def outermost(self, node: Tree) -> tuple[Entry, ...]:
+        """What the SELECT of a text shows. Raises NotProven."""
+        return self._select(node, Scope()).entries
+
+    def _within(self, node: Tree, outer: Scope) -> Answer:
+        """What a SELECT within another shows."""
+        answer = self._select(node, outer)
+        self._rows(answer.about)
+        return answer
+
+    def _select(self, node: Tree, outer: Scope) -> Answer:
         self._deeper()
         if set(node) - _SELECT_FIELDS:
             self.steers = True
-        outer = replace(outer, window=0, asks=False)
+        outer = replace(outer, window=0)
         if "withClause" in node:
             outer = self._with(node["withClause"], outer)
         if node.get("op", "SETOP_NONE") != "SETOP_NONE":
@@ -196,11 +194,13 @@ class Derivation:
             if key in node:
                 about |= self._condition(node[key], scope)
         for key in ("groupClause", "distinctClause"):
-            about |= any_of(self._key(item, scope, entries) for item in node.get(key, []) if item)
+            about |= any_of([self._key(item, scope, entries) for item in node.get(key, []) if item])
+        if {} in node.get("distinctClause", []):
+            about |= any_of([self._compared(entry.origin) for entry in entries])
         return Answer(entries, about), scope
 
     def _ordered(self, node: Tree, scope: Scope, entries: Sequence[Entry]) -> int:
-        about = any_of(self._key(item["SortBy"]["node"], scope, entries) for item in node.get("sortClause", []))
+        about = any_of([self._key(item["SortBy"]["node"], scope, entries) for item in node.get("sortClause", [])])
         for key in ("limitOffset", "limitCount"):
             if key in node:
                 about |= self._rows(self.value(node[key], scope))
@@ -221,15 +221,15 @@ class Derivation:
         return Entry(node.get("name", ""), UNKNOWN if origin & CLASSIFIED else origin, star)
 
     def _set_operation(self, node: Tree, scope: Scope) -> Answer:
-        left, right = self.select(node["larg"], scope), self.select(node["rarg"], scope)
+        left, right = self._within(node["larg"], scope), self._within(node["rarg"], scope)
         about = left.about | right.about
-        origin = left.origin | right.origin | (about & CLASSIFIED)
-        if origin & CLASSIFIED and node["op"] != "SETOP_UNION":
-            # Which rows both have is a comparison.
-            self.steers = True
+        origin = left.origin | right.origin
+        if node["op"] != "SETOP_UNION" or "all" not in node:
+            # Which rows are equal is a comparison.
+            self._rows(origin)
         if not (left.is_exact and right.is_exact) or len(left.entries) != len(right.entries):
             return Answer((Entry("", _both(origin), (Source("", others=_both(origin)),)),), about)
-        pairs = zip(left.as_table, right.as_table, strict=True)
+        pairs = zip(left.entries, right.entries, strict=True)
         return Answer(tuple(Entry(one.name, _both(one.origin | other.origin)) for one, other in pairs), about)
 
     def _values(self, rows: list[Tree], scope: Scope) -> Answer:
@@ -257,16 +257,16 @@ class Derivation:
             return None
         renamed = names_of(node.get("aliascolnames", []))
         if not recursive or query.get("op", "SETOP_NONE") == "SETOP_NONE":
-            return _renamed(self.select(query, scope), renamed)
+            return _renamed(self._within(query, scope), renamed)
         return self._fixpoint(node["ctename"], query, scope, renamed)
 
     def _fixpoint(self, name: str, query: Tree, scope: Scope, renamed: list[str]) -> tuple[Entry, ...] | None:
         """Of an expression that may ask itself: origins grow from those of its first arm until they stay."""
         within = scope if "withClause" not in query else self._with(query["withClause"], scope)
-        found = _renamed(self.select(query["larg"], within), renamed)
+        found = _renamed(self._within(query["larg"], within), renamed)
         for _ in range(_MAX_ROUNDS):
             tables = (scope.tables or {}) | {name: found}
-            again = _renamed(self.select(query, replace(scope, tables=tables)), renamed)
+            again = _renamed(self._within(query, replace(scope, tables=tables)), renamed)
             if again == found:
                 return found
             found = again
@@ -286,15 +286,16 @@ class Derivation:
                 level.append(self._relation(node, alias, scope))
             case "RangeSubselect":
                 seen = scope if "lateral" in node else replace(scope, levels=scope.levels[1:])
-                answer = self.select(node["subquery"]["SelectStmt"], seen)
+                answer = self._within(node["subquery"]["SelectStmt"], seen)
                 names = names_of(alias.get("colnames", []))
-                level.append(of_entries(alias.get("aliasname", ""), answer.as_table, names))
+                level.append(of_entries(alias.get("aliasname", ""), answer.entries, names))
                 about = answer.about
             case "RangeFunction":
                 level.append(self._function(node, alias, scope))
             case "RangeTableSample":
                 about = self._from(node["relation"], level, scope)
-                about |= self._rows(any_of(self.value(arg, scope) for arg in node.get("args", [])))
+                sampled = [*node.get("args", []), *([node["repeatable"]] if "repeatable" in node else [])]
+                about |= self._rows(any_of([self.value(arg, scope) for arg in sampled]))
             case "JoinExpr":
                 about = self._join(node, alias, level, scope)
             case _:
@@ -357,7 +358,7 @@ class Derivation:
         if node.get("BoolExpr", {}).get("boolop") == "AND_EXPR":
             found = any_of([self._condition(arg, scope) for arg in node["BoolExpr"]["args"]])
         else:
-            found = self._compared(self.value(node, replace(scope, asks=True)))
+            found = self._compared(self.value(node, scope))
         self._depth -= 1
         return found
 
@@ -395,12 +396,7 @@ class Derivation:
     # Values.
 
     def value(self, item: Tree, scope: Scope) -> int:
-        """Origin of an expression's value. Raises NotProven.
-
-        Args:
-            item: The expression.
-            scope: Where it stands.
-        """
+        """Origin of an expression's value, from where it stands. Raises NotProven."""
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise NotProven
@@ -415,7 +411,6 @@ class Derivation:
             return self._not_understood()
         self._deeper()
         found = 0
-        within = replace(scope, asks=False) if scope.asks else scope
         for key in _PARTS[kind][0]:
             held = node.get(key, [])
             for part in held if isinstance(held, list) else [held]:
@@ -423,7 +418,7 @@ class Derivation:
                     # A field of a value: it may call a function on it.
                     found = self._rows(found) | UNKNOWN
                 else:
-                    found |= self.value(part, within)
+                    found |= self.value(part, scope)
         special = _SPECIAL.get(kind)
         if special is not None:
             found |= special(self, node, scope, found)
@@ -457,9 +452,9 @@ class Derivation:
         return 0 if known else UNKNOWN
 
     def _sublink(self, node: Tree, scope: Scope, held: int) -> int:
-        answer = self.select(node["subselect"]["SelectStmt"], scope)
+        answer = self._within(node["subselect"]["SelectStmt"], scope)
         operator = names_of(node.get("operName", []))[:-1] in ([], ["pg_catalog"])
-        return answer.origin | FREE | (0 if scope.asks else answer.about) | (0 if operator else UNKNOWN)
+        return answer.origin | answer.about | FREE | (0 if operator else UNKNOWN)
 
 
 _SPECIAL: Final[dict[str, Callable[[Derivation, Tree, Scope, int], int]]] = {
@@ -488,12 +483,12 @@ def _both(origin: int) -> int:
 
 def _renamed(answer: Answer, names: Sequence[str]) -> tuple[Entry, ...]:
     if not names:
-        return answer.as_table
+        return answer.entries
     if not answer.is_exact:
-        origin = _both(answer.origin | (answer.about & CLASSIFIED)) or FREE
+        origin = _both(answer.origin) or FREE
         return (Entry("", origin, (Source("", others=origin),)),)
     spelled = [*names, *(entry.name for entry in answer.entries[len(names) :])]
-    return tuple(replace(entry, name=name) for entry, name in zip(answer.as_table, spelled, strict=False))
+    return tuple(replace(entry, name=name) for entry, name in zip(answer.entries, spelled, strict=False))
 
 
 def _merged(alias: Tree, joined: Sequence[Source]) -> Source:

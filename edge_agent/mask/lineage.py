@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.mask.columns import Columns
-from edge_agent.mask.derive import Derivation, NotProven, Scope
+from edge_agent.mask.derive import Derivation, NotProven
 from edge_agent.mask.sources import CLASSIFIED, Entry
 from edge_agent.mask.taint import only_select
 
@@ -46,14 +46,14 @@ def cleared(text: bytes, columns: Columns) -> Cleared | None:
         return None
     derivation = Derivation(columns)
     try:
-        answer = derivation.select(select, Scope())
+        entries = derivation.outermost(select)
     except NotProven:
         return None
-    free = [entry.star is None and not entry.origin & CLASSIFIED for entry in answer.entries]
+    free = [entry.star is None and not entry.origin & CLASSIFIED for entry in entries]
     if derivation.steers:
         said = [held["ResTarget"].get("val", {}) for held in select.get("targetList", [])]
         free = [len(said) == len(free) and not said[at].keys() - _ALONE for at in range(len(free))]
-    return _cut(answer.entries, free)
+    return _cut(entries, free)
 
 
 def _cut(entries: Sequence[Entry], free: Sequence[bool]) -> Cleared:

@@ -2,7 +2,7 @@
 
 One question, asked in the session itself: the tables that hold classified columns, and all through which these can be
 seen: views and materialized views on them, parents and children by inheritance and partitioning, views that call
-functions of users, and the server's own views of column statistics and of other sessions' texts.
+functions or operators of users, and the server's own views of column statistics and of other sessions' texts.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ WITH RECURSIVE telltale AS (
    UNION SELECT oid FROM telltale
    UNION SELECT r.ev_class FROM pg_catalog.pg_rewrite r
      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
-   WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+   WHERE d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
    UNION SELECT r.ev_class FROM pg_catalog.pg_rewrite r, telltale t
    WHERE r.ev_class >= 16384 AND pg_catalog.strpos(
      r.ev_action::pg_catalog.text, ' :relid ' || t.oid::pg_catalog.text || ' ') > 0)

@@ -37,7 +37,7 @@ SHOWN = [
     "SELECT rank() OVER (PARTITION BY name ORDER BY id), sum(id) OVER w FROM person WINDOW w AS (ORDER BY name)",
     "SELECT (SELECT max(o.total) FROM orders o WHERE o.person_id = p.id) FROM person p",
     "SELECT EXISTS (SELECT 1 FROM orders o WHERE o.person_id = p.id), id IN (SELECT 1) FROM person p",
-    "SELECT count(*) FROM orders WHERE person_id IN (SELECT p.id FROM person p WHERE p.email = 'x')",
+    "SELECT count(*) FROM orders WHERE person_id IN (SELECT p.id FROM person p WHERE p.name = 'x')",
     "SELECT ARRAY[id, 2], ROW(id, name), (ARRAY[id])[1], ARRAY(SELECT id FROM person) FROM person",
     "SELECT max(o.total), o, row_to_json(o) FROM person p, orders o",
     "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT n FROM r, person",
@@ -144,6 +144,22 @@ STEERED = {
     "decoded by what was chosen": "SELECT x.s || '' FROM (SELECT CASE WHEN true THEN 1 ELSE code END AS t, 'a' AS s"
     " FROM"
     " person UNION ALL SELECT code, 'b' FROM person) x JOIN person p ON p.code = x.t",
+    "guessed by many": "SELECT string_agg(chr(n), '') FROM generate_series(1, 9) n WHERE"
+    " n <> ALL (SELECT 7 FROM person WHERE email NOT LIKE 'a%')",
+    "guessed by HAVING": "SELECT chr(n) FROM generate_series(1, 9) n WHERE EXISTS (SELECT 1 FROM person WHERE email"
+    " LIKE"
+    " 'a%' HAVING count(*) > 0 OR n <> 7)",
+    "guessed by weights": "SELECT count(*) FROM (SELECT 1 FROM person, generate_series(1, 64) WHERE ascii(email) & 64"
+    " > 0"
+    " UNION ALL SELECT 1 FROM person, generate_series(1, 32) WHERE ascii(email) & 32 > 0) x",
+    "guessed by counts": "SELECT CASE WHEN x.n > 0 THEN 'a' END FROM (SELECT count(*) AS n FROM person WHERE email LIKE"
+    " 'a%') x",
+    "guessed within a sub-select": "SELECT count(*) FROM orders WHERE person_id IN (SELECT p.id FROM person p WHERE"
+    " p.email = 'x')",
+    "counted by DISTINCT": "SELECT count(*) FROM (SELECT DISTINCT n % code FROM person, generate_series(1, 99) n) x",
+    "counted by UNION": "SELECT count(*) FROM (SELECT n % code FROM person, generate_series(1, 99) n UNION SELECT 1) x",
+    "told by a seed": "SELECT max(o.id) FROM orders o TABLESAMPLE bernoulli (50) REPEATABLE ((SELECT code FROM"
+    " person))",
     "counted by a function": "SELECT count(*) FROM person, generate_series(1, code)",
     "counted by a set": "SELECT count(*) FROM (SELECT generate_series(1, code) FROM person) x",
     "counted by an unknown function": "SELECT count(*) FROM (SELECT f(code) FROM person) x",

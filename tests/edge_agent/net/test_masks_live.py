@@ -37,6 +37,14 @@ CREATE OR REPLACE FUNCTION shop.tell() RETURNS SETOF shop.customers LANGUAGE sql
 CREATE OR REPLACE FUNCTION shop.say() RETURNS int LANGUAGE plpgsql STABLE AS $$
   BEGIN RAISE NOTICE 'it is %', (SELECT email FROM shop.customers WHERE id = 1); RETURN 1; END $$;
 CREATE OR REPLACE VIEW shop.teller AS SELECT t.email AS e FROM shop.tell() t;
+CREATE OR REPLACE FUNCTION shop.spell(int, text) RETURNS text LANGUAGE sql STABLE AS
+  'SELECT email FROM shop.customers WHERE id = $1';
+DO $$ BEGIN
+  IF to_regoperator('shop.%%(int, text)') IS NULL THEN
+    CREATE OPERATOR shop.%% (LEFTARG = int, RIGHTARG = text, FUNCTION = shop.spell);
+  END IF;
+END $$;
+CREATE OR REPLACE VIEW shop.speller AS SELECT 1 OPERATOR(shop.%%) 'x'::text AS e;
 CREATE OR REPLACE VIEW shop.sayer AS SELECT shop.say() AS n;
 GRANT SELECT ON ALL TABLES IN SCHEMA shop TO PUBLIC;
 ANALYZE shop.customers;
@@ -90,6 +98,7 @@ WAYS = {
     "view_of_view": "SELECT a FROM shop.more_mails",
     "view_union": "SELECT * FROM shop.both",
     "view_function": "SELECT * FROM shop.teller",
+    "view_operator": "SELECT e FROM shop.speller",
     "materialized": "SELECT e FROM shop.kept",
     "inheritance": "SELECT email FROM shop.tree",
     "generated": "SELECT lower(note) FROM shop.tree",
