@@ -26,7 +26,7 @@ def rewrite_update(words: Words, node: Tree) -> Rewriting:
     items = _from(words, assign, stop) if "fromClause" in node else stop
     source = _source(words, node, (verb, assign), (items, stop), node.get("fromClause", []))
     relation = node["relation"]
-    new = tuple(_values(words, values, assign + 1, items))
+    new = tuple(assigned_values(words, values, assign + 1, items))
     return Rewriting(relation.get("schemaname", ""), relation["relname"], source, before=True, values=new)
 
 
@@ -98,7 +98,7 @@ def with_clause(words: Words, node: Tree) -> bytes:
     return words.slice(0, words.need(0, "UPDATE", "DELETE_P", "INSERT", "MERGE"))
 
 
-def _values(words: Words, nodes: list[Any], start: int, stop: int) -> Iterator[Value]:
+def assigned_values(words: Words, nodes: list[Any], start: int, stop: int) -> Iterator[Value]:
     """The new values of SET, in order. Raises NotRewritten for what is no plain column, or a row of a sub-select."""
     taken = 0
     for begin, end in words.split(start, stop):
@@ -109,19 +109,19 @@ def _values(words: Words, nodes: list[Any], start: int, stop: int) -> Iterator[V
             raise NotRewritten("it changes a part of a column (an element or a field)")
         if "MultiAssignRef" not in target["val"]:
             taken += 1
-            yield _value(target["name"], words, begin + 2, end, target["val"])
+            yield value_of(target["name"], words, begin + 2, end, target["val"])
             continue
         source = target["val"]["MultiAssignRef"]["source"]
         row = source.get("RowExpr")
         if row is None:
             raise NotRewritten("it takes several values from one sub-select")
-        for name, value in zip(nodes[taken:], _row(words, row["args"], begin, end), strict=False):
+        for name, value in zip(nodes[taken:], row_of_values(words, row["args"], begin, end), strict=False):
             taken += 1
-            yield _value(name["ResTarget"]["name"], words, *value)
+            yield value_of(name["ResTarget"]["name"], words, *value)
     require(taken == len(nodes))
 
 
-def _row(words: Words, nodes: list[Any], begin: int, end: int) -> Iterator[tuple[int, int, Any]]:
+def row_of_values(words: Words, nodes: list[Any], begin: int, end: int) -> Iterator[tuple[int, int, Any]]:
     """The stretches and nodes of a row of values: ``(a, b) = (1, 2)``, with or without ROW."""
     equals = next((at for at in range(begin, end) if words.kind(at) == EQUALS and not words.depths[at]), end)
     opens = next((at for at in range(equals, end) if words.kind(at) == PAREN), end)
@@ -133,7 +133,7 @@ def _row(words: Words, nodes: list[Any], begin: int, end: int) -> Iterator[tuple
         yield start, stop, node
 
 
-def _value(column: str, words: Words, start: int, stop: int, node: Any) -> Value:
+def value_of(column: str, words: Words, start: int, stop: int, node: Any) -> Value:
     if "SetToDefault" in node:
         return Value(column, DEFAULT, node)
     return Value(column, words.slice(start, stop), node)

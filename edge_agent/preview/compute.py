@@ -152,7 +152,7 @@ class Computing:
 
     def _columns(self, rewriting: Rewriting, target: Target) -> tuple[TargetColumn, ...]:
         if rewriting.before:
-            return sample_columns(target, [value.column for value in rewriting.values], self._limits.columns)
+            return sample_columns(target, rewriting.assigned, self._limits.columns)
         known = {column.name: column for column in target.columns}
         names = rewriting.columns or tuple(known)[: rewriting.width]
         missing = [name for name in names if name not in known]

@@ -7,16 +7,17 @@ https://www.postgresql.org/docs/current/sql-merge.html
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from edge_agent.classify.parser import Tree
-from edge_agent.preview.change import with_clause
-from edge_agent.preview.clauses import NotRewritten, Words
-from edge_agent.preview.rewrite import Rewriting, Source
+from edge_agent.preview.change import assigned_values, value_of, with_clause
+from edge_agent.preview.clauses import PAREN, NotRewritten, Words
+from edge_agent.preview.rewrite import Arm, Rewriting, Source, Value
 from edge_agent.preview.same import require, same
 from edge_agent.preview.target import quoted
 
-_UNSAMPLED: Final = "what MERGE does with a row depends on its WHEN clauses: read them"
+_DOES: Final = {"CMD_INSERT": "INSERT", "CMD_UPDATE": "UPDATE", "CMD_DELETE": "DELETE"}
 
 
 def rewrite_merge(words: Words, node: Tree) -> Rewriting:
@@ -30,8 +31,11 @@ def rewrite_merge(words: Words, node: Tree) -> Rewriting:
     target, source = words.slice(into + 1, using), words.slice(using + 1, joined)
     items = target + b" RIGHT JOIN " + source + b" ON (" + words.slice(joined + 1, first) + b")"
     clauses = [clause["MergeWhenClause"] for clause in node["mergeWhenClauses"]]
-    arms = [_arm(alias, text, clause) for text, clause in zip(_conditions(words, first, clauses), clauses, strict=True)]
-    where = b"CASE " + b" ".join(arms) + b" ELSE false END"
+    texts = list(_conditions(words, first, clauses))
+    conditions = [_applies(alias, text, clause) for text, clause in zip(texts, clauses, strict=True)]
+    where = b" ".join(b"WHEN %b THEN %b" % (applies, b"true" if clause["commandType"] in _DOES else b"false")
+                      for applies, clause in zip(conditions, clauses, strict=True))  # fmt: skip
+    where = b"CASE " + where + b" ELSE false END"
 
     def check(select: Tree) -> None:
         require(same(select.get("withClause"), node.get("withClause")))
@@ -43,13 +47,16 @@ def rewrite_merge(words: Words, node: Tree) -> Rewriting:
         _check_arms(select.get("whereClause", {}), clauses)
 
     made = Source(with_clause(words, node), items, where, check, alias)
-    return Rewriting(relation.get("schemaname", ""), relation["relname"], made, before=True, unsampled=_UNSAMPLED)
+    rewriting = Rewriting(relation.get("schemaname", ""), relation["relname"], made, before=True)
+    try:
+        return replace(rewriting, arms=tuple(_arms(words, first, conditions, clauses)))
+    except NotRewritten as reason:
+        return replace(rewriting, unsampled=str(reason))
 
 
 def events_of(node: Tree) -> list[str]:
     """What a MERGE may do: INSERT, UPDATE, DELETE."""
-    words = {"CMD_INSERT": "INSERT", "CMD_UPDATE": "UPDATE", "CMD_DELETE": "DELETE"}
-    found = {words.get(clause["MergeWhenClause"]["commandType"], "") for clause in node["mergeWhenClauses"]}
+    found = {_DOES.get(clause["MergeWhenClause"]["commandType"], "") for clause in node["mergeWhenClauses"]}
     return sorted(found - {""})
 
 
@@ -64,12 +71,44 @@ def _conditions(words: Words, start: int, clauses: list[Tree]) -> Iterator[bytes
         at = words.find(then, "WHEN")
 
 
-def _arm(alias: bytes, condition: bytes, clause: Tree) -> bytes:
+def _applies(alias: bytes, condition: bytes, clause: Tree) -> bytes:
     there = b"IS NOT NULL" if clause["matchKind"] == "MERGE_WHEN_MATCHED" else b"IS NULL"
     applies = alias + b".tableoid " + there
-    if condition:
-        applies += b" AND (" + condition + b")"
-    return b"WHEN " + applies + b" THEN " + (b"false" if clause["commandType"] == "CMD_NOTHING" else b"true")
+    return applies + b" AND (" + condition + b")" if condition else applies
+
+
+def _arms(words: Words, start: int, conditions: list[bytes], clauses: list[Tree]) -> Iterator[Arm]:
+    """What each WHEN clause does, by its exact words. Raises NotRewritten."""
+    at = start
+    for applies, clause in zip(conditions, clauses, strict=True):
+        then = words.need(at, "THEN")
+        at = words.find(then, "WHEN")
+        stop = min(at, words.find(then, "RETURNING"))
+        does = _DOES.get(clause["commandType"], "NOTHING")
+        values: tuple[Value, ...] = ()
+        if does == "UPDATE":
+            values = tuple(assigned_values(words, clause["targetList"], words.need(then, "SET") + 1, stop))
+        elif does == "INSERT":
+            values = tuple(_inserted(words, clause, then, stop))
+        yield Arm(does, applies, values)
+
+
+def _inserted(words: Words, clause: Tree, start: int, stop: int) -> Iterator[Value]:
+    nodes = clause.get("values", [])
+    names = [target["ResTarget"] for target in clause.get("targetList", [])]
+    if nodes and len(names) != len(nodes):
+        raise NotRewritten("it inserts without naming the columns")
+    if any("indirection" in name for name in names):
+        raise NotRewritten("it changes a part of a column (an element or a field)")
+    if not nodes:
+        return
+    opens = words.need(start, "VALUES") + 1
+    if words.kind(opens) != PAREN or words.after_group(opens) != stop:
+        raise NotRewritten("its parts could not be told apart")
+    stretches = list(words.split(opens + 1, stop - 1, words.depths[opens] + 1))
+    require(len(stretches) == len(nodes))
+    for name, (begin, end), node in zip(names, stretches, nodes, strict=True):
+        yield value_of(name["name"], words, begin, end, node)
 
 
 def _check_arms(where: Any, clauses: list[Tree]) -> None:

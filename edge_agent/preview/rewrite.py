@@ -63,6 +63,21 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Arm:
+    """What one WHEN clause of a MERGE does.
+
+    Args:
+        does: INSERT, UPDATE, DELETE or NOTHING.
+        applies: The condition on which it is this clause, where no earlier one applies.
+        values: What INSERT or UPDATE gives to columns.
+    """
+
+    does: str
+    applies: bytes
+    values: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rewriting:
     """What was made of a statement.
 
@@ -79,6 +94,7 @@ class Rewriting:
         defaults: Positions of values that are a default, by row and column of a VALUES list.
         plain: All new values are constants or parameters: nothing is read for them.
         unsampled: Why no rows can be shown, though they can be counted; empty where they can.
+        arms: Of a MERGE: each row is shown by the first that applies.
     """
 
     schema: str
@@ -93,6 +109,13 @@ class Rewriting:
     defaults: frozenset[tuple[int, int]] = frozenset()
     plain: bool = False
     unsampled: str = ""
+    arms: tuple[Arm, ...] = ()
+
+    @property
+    def assigned(self) -> tuple[str, ...]:
+        """Names of the columns that are given new values."""
+        arms = [value for arm in self.arms for value in arm.values]
+        return tuple(dict.fromkeys(value.column for value in (*self.values, *arms)))
 
     def widened(self, width: int) -> Rewriting:
         """The same with names for a new row's columns, where the statement's text does not say how many there are."""
@@ -126,6 +149,8 @@ class Rewriting:
         """
         if self.unsampled:
             raise NotRewritten(self.unsampled)
+        if self.arms:
+            return arms_sql(self.arms, self._source, columns, limits)
         source = self._source
         cut = limits.cut(len(columns) * 2)
         cells, nodes = [], []
@@ -167,6 +192,56 @@ class Rewriting:
         if value is not None:
             cells.append((b"NULL", None) if value.text == DEFAULT else (value.text, value.node))
         return cells
+
+
+def arms_sql(arms: Sequence[Arm], source: Source, columns: Sequence[TargetColumn], limits: PreviewLimits) -> bytes:
+    """Some rows of a MERGE: which arm it is, from 0, then each column's value before and after. Raises NotRewritten."""
+    cut = str(limits.cut(len(columns) * 2) + 1).encode()
+    cells = [b"CASE " + b" ".join(b"WHEN %b THEN %d" % (arm.applies, at) for at, arm in enumerate(arms)) + b" END"]
+    for column in columns:
+        old = source.row + b"." + quoted(column.name).encode()
+        cells.append(_cell(old, "", int(cut) - 1))
+        new = b" ".join(b"WHEN %b THEN %b" % (arm.applies, _after(arm, column, old)) for arm in arms)
+        cells.append(b"pg_catalog.left(CASE " + new + b" END, " + cut + b")")
+    sql = source.query(b", ".join(cells)) + b" LIMIT " + str(limits.rows).encode()
+    statement = only_statement(sql, "SelectStmt")
+    source.check(statement)
+    wanted = [arm["CaseWhen"]["expr"] for arm in statement["whereClause"]["CaseExpr"]["args"]]
+    targets = [target["ResTarget"]["val"] for target in statement["targetList"]]
+    require(len(targets) == len(cells))
+    _check_case(targets[0], wanted)
+    for column, found in zip(columns, targets[2::2], strict=True):
+        results = _check_case(found.get("FuncCall", {}).get("args", [{}])[0], wanted)
+        for arm, result in zip(arms, results, strict=True):
+            value = given(arm, column.name)
+            if value is not None and value.text != DEFAULT:
+                inner = result["TypeCast"]["arg"]
+                require(same(inner["TypeCast"]["arg"] if column.cast else inner, value.node))
+    return sql
+
+
+def given(arm: Arm, column: str) -> Value | None:
+    """What an arm gives to a column; None: nothing."""
+    return next((value for value in arm.values if value.column == column), None)
+
+
+def _after(arm: Arm, column: TargetColumn, old: bytes) -> bytes:
+    value = given(arm, column.name)
+    if value is None:
+        return b"(" + old + b")::pg_catalog.text" if arm.does == "UPDATE" else b"NULL"
+    if value.text == DEFAULT:
+        return b"NULL"
+    new = b"CAST((" + value.text + b") AS " + column.cast.encode() + b")" if column.cast else b"(" + value.text + b")"
+    return b"(" + new + b")::pg_catalog.text"
+
+
+def _check_case(found: Any, wanted: list[Any]) -> list[Any]:
+    """The results of a CASE of our own, whose conditions must be those of WHERE."""
+    arms = found.get("CaseExpr", {}).get("args", [])
+    require(len(arms) == len(wanted))
+    for arm, want in zip(arms, wanted, strict=True):
+        require(same(arm["CaseWhen"]["expr"], want))
+    return [arm["CaseWhen"]["result"] for arm in arms]
 
 
 def sample_columns(target: Target, first: Sequence[str], most: int) -> tuple[TargetColumn, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_agent.preview.limits import PreviewLimits
 from edge_agent.preview.masking import Hidden, MaskColumn, MaskRows, Shown
-from edge_agent.preview.rewrite import DEFAULT, PLAIN, Rewriting
+from edge_agent.preview.rewrite import DEFAULT, PLAIN, Rewriting, given
 from edge_agent.preview.target import Target, TargetColumn
 from twokeys.preview import Cell, Column, Row
 
@@ -24,14 +24,45 @@ class Sampled:
 
     def rows(self, answer: Sequence[Sequence[str | None]], mask: MaskRows) -> list[Row]:
         """The rows to show."""
+        if self.rewriting.arms:
+            return self._of_arms(answer, mask)
         masked = mask.mask(self._origins(), answer)
         cut = self.limits.cut(len(self.columns) * 2)
         return [self._row(number, row, cut) for number, row in enumerate(masked)]
 
     def headings(self) -> list[Column]:
         """The columns to show."""
-        assigned = {value.column for value in self.rewriting.values}
+        assigned = set(self.rewriting.assigned)
         return [Column(name=column.name, assigned=column.name in assigned, key=column.key) for column in self.columns]
+
+    def _of_arms(self, answer: Sequence[Sequence[str | None]], mask: MaskRows) -> list[Row]:
+        """Rows of a MERGE: what goes has nothing after, what is new nothing before."""
+        arms, cut = self.rewriting.arms, self.limits.cut(len(self.columns) * 2)
+        rows = []
+        for (which, *_), row in zip(
+            answer, mask.mask(self._origins_of_arms(), [row[1:] for row in answer]), strict=True
+        ):
+            arm = arms[int(which or 0)]
+            before = [_cell(value, cut) for value in row[::2]]
+            after = []
+            for column, value in zip(self.columns, row[1::2], strict=True):
+                new = given(arm, column.name)
+                default = new.text == DEFAULT if new is not None else arm.does == "INSERT"
+                after.append(_default(column) if default else _cell(value, cut))
+            rows.append(Row(before=[] if arm.does == "INSERT" else before, after=[] if arm.does == "DELETE" else after))
+        return rows
+
+    def _origins_of_arms(self) -> list[MaskColumn]:
+        view, found = self.target.kind == "v", []
+        for column in self.columns:
+            own = ((self.target.name, column.name),)
+            values = [given(arm, column.name) for arm in self.rewriting.arms]
+            computed = any(value is not None and not _reads_nothing(value.node) for value in values)
+            found += [
+                MaskColumn(column.name, own, computed=view),
+                MaskColumn(column.name, own, computed=view or computed),
+            ]
+        return found
 
     def _row(self, number: int, row: Sequence[Shown], cut: int) -> Row:
         left = iter(row)

@@ -137,7 +137,46 @@ def test_a_merge_counts_what_its_clauses_would_do_and_is_bounded_by_it(edge: InP
     preview = shown(edge)
     assert preview.rows == 4
     assert [effect.name for effect in preview.effects] == ["stamped"]
-    assert any("WHEN clauses" in reason for reason in preview.why)
+    assert preview.why == []
+    # In no order: 48 and 49 become cheaper, 51 and 52 are new.
+    changed = sorted((texts(row.before), texts(row.after)) for row in preview.sample if row.before and row.after)
+    assert [(before[0], after[0]) for before, after in changed] == [("48", "48"), ("49", "49")]
+    price = [column.name for column in preview.columns].index("price")
+    assert {after[price] for _, after in changed} == {"0.00"} and [
+        column.name for column in preview.columns if column.assigned
+    ] == ["id", "price"]
+    new = sorted(texts(row.after)[0] or "" for row in preview.sample if not row.before)
+    assert new == ["51", "52"]
+    assert any(cell.text.startswith("DEFAULT: ") for row in preview.sample if not row.before for cell in row.after)
+
+
+def test_a_merge_shows_what_it_deletes_and_what_it_computes(edge: InProcessEdge) -> None:
+    sql = (
+        "MERGE INTO boxes b USING (VALUES (1, 2.5), (2, NULL), (77, 9)) AS n(id, price) ON b.id = n.id"
+        " WHEN MATCHED AND n.price IS NULL THEN DELETE"
+        " WHEN MATCHED THEN UPDATE SET (price, name) = (b.price + n.price, upper(b.name))"
+        " WHEN NOT MATCHED THEN INSERT (id, price) VALUES (n.id, DEFAULT)"
+    )
+    preview = previewed(edge, sql)
+    assert preview.rows == 3 and preview.why == []
+    (gone,) = [row for row in preview.sample if not row.after]
+    (new,) = [row for row in preview.sample if not row.before]
+    (changed,) = [row for row in preview.sample if row.before and row.after]
+    names = [column.name for column in preview.columns]
+    assert texts(gone.before)[0] == "2" and texts(new.after)[0] == "77"
+    assert texts(changed.after)[names.index("name")] == "BOX 1"
+
+
+@pytest.mark.parametrize(
+    ("clause", "why"),
+    [
+        ("WHEN NOT MATCHED THEN INSERT VALUES (n.id)", "without naming"),
+        ("WHEN MATCHED THEN UPDATE SET (price, name) = (SELECT 1, 'x')", "sub-select"),
+    ],
+)
+def test_a_merge_that_is_not_plain_says_why_no_rows_are_shown(edge: InProcessEdge, clause: str, why: str) -> None:
+    preview = previewed(edge, f"MERGE INTO boxes b USING (SELECT 1000 AS id) AS n ON b.id = n.id {clause}")
+    assert preview.sample == [] and any(why in reason for reason in preview.why)
 
 
 def test_types_of_users_own_are_shown_as_they_are(edge: InProcessEdge) -> None:
