@@ -81,7 +81,9 @@ class Maker:
     def select(self, depth: int, columns: int, outer: Sequence[Table]) -> str:
         """A SELECT of so many columns."""
         if depth > 1 and self._number(4) == 0:
-            kind = self._pick(["UNION", "UNION ALL"] if self._clean else ["UNION", "UNION ALL", "EXCEPT", "INTERSECT"])
+            kind = self._pick(
+                ["UNION", "UNION ALL"] if self._clean else ["UNION ALL"] * 5 + ["UNION", "EXCEPT", "INTERSECT"]
+            )
             left, right = (self.select(depth - 1, columns, outer) for _ in "lr")
             return f"({left}) {kind} ({right})"
         tables: list[Table] = []
@@ -99,7 +101,8 @@ class Maker:
                 value = self._fill(self._pick(templates), 0, tables) + "::text"
             targets.append(f"{value} AS {f'o{at}' if self._clean else self._pick(['email', 'name', 'o'])}{at}")
         text = f"SELECT {', '.join(targets)} FROM {', '.join(items)}"
-        if self._number(2) == 0:
+        # Most queries have none: a condition that compares anything classified hides all that is computed.
+        if self._number(7) == 0:
             text += f" WHERE {self.value(0, seen)} {self._pick(['<>', '>', 'LIKE', '='])} {self.value(0, seen)}"
         if self._number(4) == 0 and shape == "plain":
             text += " ORDER BY 1 LIMIT 5"
@@ -111,7 +114,11 @@ class Maker:
             return first
         second = self._table(depth, tables, outer)
         join = self._pick(["JOIN", "LEFT JOIN"])
-        on = "true" if self._clean else f"{self.value(0, tables)} {self._pick(['=', '<>'])} {self.value(0, tables)}"
+        on = (
+            "true"
+            if self._clean or self._number(4)
+            else f"{self.value(0, tables)} {self._pick(['=', '<>'])} {self.value(0, tables)}"
+        )
         return f"{first} {join} {second} ON {on}"
 
     def _table(self, depth: int, tables: list[Table], outer: Sequence[Table]) -> str:
@@ -146,7 +153,7 @@ class Maker:
 
     def value(self, depth: int, seen: Sequence[Table]) -> str:
         """An expression of type text."""
-        kind = self._pick(["column", "column", "one", "two", "row", "select", "constant"])
+        kind = self._pick(["column", "column", "one", "one", "two", "row", "row", "select", "constant"])
         if kind == "constant":
             return "'k'::text"
         if kind == "one" and depth:
