@@ -406,6 +406,8 @@ class Derivation:
         if kind in _TEXT:
             return 0
         if kind == "ColumnRef":
+            # A name is looked for in each item of each FROM list around it.
+            self._nodes += sum(map(len, scope.levels)) // 8
             return _column(names_of(node["fields"]), node["fields"], scope)
         if kind not in _PARTS or set(node) - _PARTS[kind][1]:
             return self._not_understood()
