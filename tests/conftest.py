@@ -6,15 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.postgres import RealPostgres, running_postgres
+from tests.support.postgres import RealPostgres, changed, running_postgres, shared
 from twokeys_cli.postgres import Binaries, system_binaries, wheel_binaries
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[RealPostgres]:
     """PostgreSQL 18 with the sample data, one for the whole run; a test that changes rows chooses its own."""
-    with running_postgres(wheel_binaries()) as real:
+    with running_postgres(wheel_binaries()) as real, shared(real):
         yield real
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leaves_the_shared_servers_as_they_were() -> Iterator[None]:
+    """What one file of tests leaves in a server of all of them would fail another file, in some orders only."""
+    yield
+    assert not changed(), "this file changed a database that others use: undo it, or choose a server of its own"
 
 
 @pytest.fixture(scope="session", params=["wheel", "system"])
@@ -26,5 +33,5 @@ def any_postgres(request: pytest.FixtureRequest) -> Iterator[RealPostgres]:
     binaries: list[Binaries] = system_binaries()
     if not binaries:
         pytest.skip("no PostgreSQL of the system is installed")
-    with running_postgres(binaries[0]) as real:
+    with running_postgres(binaries[0]) as real, shared(real):
         yield real

@@ -220,7 +220,7 @@ def _walk_lines(walk: _Walk, part: str, path: Path, lines: BinaryIO, bodies: Bin
     first = lines.readline(_LONGEST)
     if not first.endswith(b"\n"):
         return _torn_line(walk, part, path, first, lines)
-    if is_open and b"\0" in first:
+    if is_open and _ends_its_page_in_zeros(lines, 0, first):
         return walk.tear(part, _LOST)
     if first != walk.head.hash.encode() + b"\n":
         raise Damaged(path, 0, walk.head.sequence + 1, "it does not continue the chain before it")
@@ -228,7 +228,7 @@ def _walk_lines(walk: _Walk, part: str, path: Path, lines: BinaryIO, bodies: Bin
     while line := lines.readline(_LONGEST):
         if not line.endswith(b"\n"):
             return _torn_line(walk, part, path, line, lines)
-        if is_open and b"\0" in line:
+        if is_open and _ends_its_page_in_zeros(lines, walk.ends[part], line):
             return walk.tear(part, _LOST)
         head, body_sha256 = _verified(walk, path, walk.ends[part], line)
         if body_sha256 and not _follow_body(walk, bodies, body_sha256, is_open=is_open):
@@ -260,6 +260,18 @@ def _torn_line(walk: _Walk, part: str, path: Path, start: bytes, lines: BinaryIO
         raise Damaged(path, walk.ends[part], walk.head.sequence + 1, "the line is too long")
     if start:
         walk.tear(part, "an unfinished record")
+
+
+def _ends_its_page_in_zeros(lines: BinaryIO, offset: int, line: bytes) -> bool:
+    """Whether the first zero of this line goes on to the end of its page: it was not on disk when the power went."""
+    at = line.find(b"\0")
+    if at < 0:
+        return False
+    here = lines.tell()
+    lines.seek(offset + at)
+    rest = lines.read(_PAGE - (offset + at) % _PAGE)
+    lines.seek(here)
+    return not rest.strip(b"\0")
 
 
 def _only_zeros(file: BinaryIO) -> bool:

@@ -35,7 +35,8 @@ def test_psycopg_write_is_applied_after_approval(scene: Scene) -> None:
             assert client.execute("UPDATE orders SET total = 12 WHERE id = 2").rowcount == 1
         rows = client.execute("INSERT INTO orders (customer_id, total) VALUES (1, 5) RETURNING total").fetchall()
         assert [str(total) for (total,) in rows] == ["5.00"]
-    assert (scene.total(1), scene.total(2), scene.asked) == ("11.00", "12.00", 3)
+        assert client.execute("DELETE FROM orders WHERE total = 5").rowcount == 1
+    assert (scene.total(1), scene.total(2), scene.asked) == ("11.00", "12.00", 4)
 
 
 def test_psycopg_write_is_denied_with_the_reason(scene: Scene) -> None:

@@ -79,3 +79,36 @@ def running_postgres(binaries: Binaries, settings: Mapping[str, str] | None = No
             yield RealPostgres(server, binaries.major())
         finally:
             server.stop(at_once=True)
+
+
+_shared: dict[int, tuple[RealPostgres, dict[str, str]]] = {}
+
+
+@contextmanager
+def shared(real: RealPostgres) -> Iterator[None]:
+    """Remember how many rows a server has that many files of tests use."""
+    _shared[real.port] = real, _rows(real)
+    try:
+        yield
+    finally:
+        del _shared[real.port]
+
+
+def changed() -> list[str]:
+    """The tables of `shared` servers that have other numbers of rows than at first, each told once."""
+    found: list[str] = []
+    for port, (real, before) in _shared.items():
+        after = _rows(real)
+        found += [
+            f"{name}: {after.get(name)} rows, once {rows}" for name, rows in before.items() if after.get(name) != rows
+        ]
+        _shared[port] = real, after
+    return found
+
+
+def _rows(real: RealPostgres) -> dict[str, str]:
+    tables = real.admin(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'shop'::regnamespace"
+    ).split()
+    counts = " UNION ALL ".join(f"SELECT '{name} ' || count(*) FROM shop.{name}" for name in tables)
+    return dict(line.split() for line in real.admin(counts).splitlines())

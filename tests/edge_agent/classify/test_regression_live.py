@@ -163,5 +163,16 @@ def run_one(script: Script, one: Statement, count: Counter[str]) -> str:
 TAKE_AN_ID = ("txid_current()", "pg_current_xact_id()")
 """They take a transaction id, which is no write: the server's read-only mode lets them pass, too."""
 
-SESSION = {"SET", "RESET", "RESET ALL", "SET TRANSACTION", "DISCARD ALL", "DEALLOCATE", "CLOSE", "FETCH", "SHOW"}
+SESSION = {
+    "SET",
+    "RESET",
+    "RESET ALL",
+    "SET TRANSACTION",
+    "DISCARD ALL",
+    "DISCARD TEMP",
+    "DEALLOCATE",
+    "CLOSE",
+    "FETCH",
+    "SHOW",
+}
 """What lives in the session: a second run, or an undone one, would make it another session."""

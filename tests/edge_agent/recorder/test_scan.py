@@ -245,6 +245,21 @@ def test_a_flipped_byte_anywhere_stops_the_start_and_is_located(killed: Path, da
     assert found.cut and found.head.sequence == 5, (path.name, at)
 
 
+@pytest.mark.parametrize("record", [1, 2])
+@pytest.mark.parametrize("part", [0.1, 0.9])
+def test_a_zero_within_a_line_is_no_tear(killed: Path, record: int, part: float) -> None:
+    """A power cut leaves zeros up to the end of a page. One alone, with records after it, was put there."""
+    path = next(killed.glob("*.journal.open"))
+    lines = path.read_bytes().split(b"\n")
+    at = sum(len(line) + 1 for line in lines[:record]) + int(len(lines[record]) * part)
+    changed = bytearray(path.read_bytes())
+    changed[at] = 0
+    path.write_bytes(changed)
+    with pytest.raises(Damaged) as caught:
+        scan(killed, EDGE)
+    assert path.name in str(caught.value)
+
+
 LINES = st.lists(
     st.one_of(
         st.just(b'{"seq":1}'),
