@@ -63,7 +63,7 @@ class SessionRecords:
 
     def __init__(self, journal: Journal, key: SessionKey, facts: SessionFacts) -> None:
         self._journal, self._key = journal, key
-        self._forms: dict[tuple[int, RecordType], tuple[Judgement, Form | None]] = {}
+        self._forms: dict[tuple[int, RecordType], tuple[Judgement, Mapping[str, object], Form | None]] = {}
         self._who: dict[str, object] = {
             "session": facts.id,
             "target": facts.target,
@@ -124,16 +124,13 @@ class SessionRecords:
         Returns:
             What its result has in common with it, and its sequence.
         """
-        form, digest = self._form(write.judgement, RecordType.FORWARD), sha256(write.command.text)
-        body = _encode(write.command.to_json())
+        header, form = self._spelled(write.judgement, RecordType.FORWARD)
+        body, digest = _encode(write.command.to_json()), sha256(write.command.text)
         if form is not None:
             self._journal.append_line(form.of(digest), body, self._key)
         else:
-            self._journal.append(
-                {**self._header(write.judgement, RecordType.FORWARD), "text_digest": digest}, body, self._key
-            )
-        same = self._header(write.judgement, RecordType.FORWARD) | {"text_digest": digest}
-        return same | {"forward_seq": self._journal.head.sequence}
+            self._journal.append({**header, "text_digest": digest}, body, self._key)
+        return {**header, "text_digest": digest, "forward_seq": self._journal.sequence}
 
     async def on_disk(self) -> None:
         """Return when all that was appended so far survives a power cut. Raises Unavailable."""
@@ -143,19 +140,24 @@ class SessionRecords:
         header = {**self._who, **facts_alike(judgement), "type": kind.value}
         return header | {"in_transaction": True} if kind is RecordType.FORWARD else header
 
-    def _form(self, judgement: Judgement, kind: RecordType = RecordType.COMMAND) -> Form | None:
-        """Its header, spelled and kept when it comes for the second time."""
+    def _form(self, judgement: Judgement) -> Form | None:
+        """Of a read or of transaction control."""
+        return self._spelled(judgement, RecordType.COMMAND)[1]
+
+    def _spelled(self, judgement: Judgement, kind: RecordType) -> tuple[Mapping[str, object], Form | None]:
+        """A Judgement's header, and, when it comes for the second time, that header spelled: both are kept."""
         key = id(judgement), kind
         known = self._forms.get(key)
         # An id comes again for another Judgement once this one is gone.
         again = known is not None and known[0] is judgement
-        if known is not None and again and known[1] is not None:
-            return known[1]
-        form = self._journal.form(self._header(judgement, kind)) if again else None
+        if known is not None and again and known[2] is not None:
+            return known[1], known[2]
+        header = known[1] if known is not None and again else self._header(judgement, kind)
+        form = self._journal.form(header) if again else None
         if len(self._forms) >= MAX_FORMS:
             self._forms.clear()
-        self._forms[key] = (judgement, form)
-        return form
+        self._forms[key] = (judgement, header, form)
+        return header, form
 
     async def append_durable(self, kind: RecordType, fields: Mapping[str, object], body: bytes | None = None) -> int:
         """Append; the Record survives a power cut when this returns. Returns its sequence. Raises Unavailable."""

@@ -147,7 +147,11 @@ class Relay:
                 self._settle()
                 return
             try:
-                self._records.passage(passage, lane.bind)
+                if lane.write is None:
+                    self._records.passage(passage, lane.bind)
+                else:
+                    written = lane.write.written
+                    self._written[written.ticket] = self._records.written(written)
             except TwokeysError as error:
                 self.end(error.happened)
                 return

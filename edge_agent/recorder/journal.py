@@ -61,6 +61,11 @@ class Journal:
         return ChainHead(self._sequence, self._hash.decode())
 
     @property
+    def sequence(self) -> int:
+        """Of the last Record."""
+        return self._sequence
+
+    @property
     def durable_head(self) -> ChainHead:
         """The head up to which all is on disk: the one to tell others."""
         return self._commit.durable

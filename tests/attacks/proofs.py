@@ -55,6 +55,8 @@ PROOFS: Final = {
     "portals end with their statement": Proof(
         "W3", f"{NET}test_red_team.py", "wheel and test_w3_a_statement_parsed_anew"
     ),
+    "the guard before reads of the lane": Proof("P3", f"{CORE}test_lane.py", "test_p3"),
+    "allowed writes are parsed anew by the lane": Proof("W3", f"{CORE}test_lane.py", "test_w3_an_allowed_write"),
     "statements are parsed anew after code of users": Proof(
         "W3", f"{NET}test_names_live.py", "wheel and test_w3_code_of_users"
     ),

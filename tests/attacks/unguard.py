@@ -16,7 +16,9 @@ from edge_agent.protocols.postgres import (
     client,
     control,
     core,
+    front,
     hidden,
+    lane,
     link,
     steps,
     transaction,
@@ -29,6 +31,7 @@ from tests.attacks.unguard_wire import WIRE_GUARDS
 from twokeys.effect import Access, Classification, Effect
 
 _classify, _refusal, _reported = sql.classify_sql, write_step._refusal, link.Link._reported
+_before_read, _before_write = front.before_read, front.before_write
 
 
 def _fooled(text: bytes, *rest: Any) -> sql.SqlVerdict:
@@ -87,6 +90,15 @@ def _replaced() -> None:
 
 def _trust() -> None:
     _swap(core.Core, "trust", lambda self, statement: None)
+    _swap(lane, "before_read", lambda core, statement, *, simple: _before_read(core, None, simple=simple))
+
+
+def _opened_by_the_lane() -> None:
+    _swap(lane, "before_read", lambda core, statement, *, simple: None)
+
+
+def _written_by_the_lane() -> None:
+    _swap(lane, "before_write", lambda core, statement, *, simple: _before_write(core, None, simple=simple))
 
 
 def _forgetting() -> None:
@@ -140,6 +152,8 @@ GUARDS: Final[dict[str, Callable[[], None]]] = {
     "the refusal of FunctionCall": _function_call,
     "portals end with their statement": _replaced,
     "statements are parsed anew after code of users": _trust,
+    "the guard before reads of the lane": _opened_by_the_lane,
+    "allowed writes are parsed anew by the lane": _written_by_the_lane,
     "names that SQL moves are forgotten": _forgetting,
     "portals of the protocol are closed to SQL": _portals_of_sql,
     "no row limit for writes": _row_limit,

@@ -39,9 +39,11 @@ class Twin:
         """The client sends."""
         session = self.session
         if self.lane and (passage := session.lane.take(chunk)) is not None:
-            self.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, session.lane.bind))
+            lane = session.lane
+            forwarded = Forwarded(passage.judgement, passage.protocol, passage.text, lane.bind)
+            self.records.append(forwarded if lane.write is None else lane.write.written)
             self.passed += 1
-            self._send(session.lane.sent)
+            self._send(lane.sent)
             return
         session.client_bytes(chunk)
         self._settle()

@@ -9,7 +9,8 @@ names every size that a peer controls.
 
 A session, from the front:
 
-    lane          a plain read, or plain control, alone on the wire: as it came
+    lane          a plain read, plain control or an allowed write, alone on the wire: as it came; `front` is what of
+                  ours goes before it, `allowed_flight` the write
     session       the machine: what is read when, which step is under way
     client        each message of the client's: forwarded at once, or the beginning of a step
     link, expect  the server's side: what was sent, and what it must answer

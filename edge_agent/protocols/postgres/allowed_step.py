@@ -14,6 +14,7 @@ from typing import Final
 
 from edge_agent.protocols.postgres.copy_in import is_copy_in
 from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, refused, send_job
+from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.protocols.postgres.events import Ending, Outcome, Written
 from edge_agent.protocols.postgres.expect import Answer
 from edge_agent.protocols.postgres.link import IN_TRANSACTION
@@ -32,14 +33,27 @@ _OF_ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT"})
 
 def is_quick(core: Core, job: Job) -> bool:
     """Whether a Command may go this way, as far as can be told before what is in flight is answered."""
-    decision, found = job.judgement.decision, job.judgement.verdict.classification
-    if decision.outcome is not Decided.ALLOW or decision.sensitive or is_copy_in(job) or not core.path_reported:
+    if not is_of_rows(job.judgement) or is_copy_in(job) or not core.path_reported:
+        return False
+    return core.own is None and core.transaction is not None and core.transaction.writable
+
+
+def is_of_rows(judgement: Judgement) -> bool:
+    """Whether it writes nothing but rows of tables, as one statement, and policy allows it."""
+    decision, found = judgement.decision, judgement.verdict.classification
+    if decision.outcome is not Decided.ALLOW or decision.sensitive:
         return False
     if found.effect is not Does.WRITE or found.kind not in _OF_ROWS or found.statements != 1:
         return False
-    if any(access.object.kind is not ObjectKind.TABLE for access in found.accesses):
+    return all(access.object.kind is ObjectKind.TABLE for access in found.accesses)
+
+
+def may_pass(core: Core) -> bool:
+    """Whether a write of rows that policy allows may go by the lane, now that nothing is under way."""
+    transaction = core.transaction
+    if transaction is None or not transaction.writable or core.link.status != IN_TRANSACTION or not core.path_reported:
         return False
-    return core.own is None and core.transaction is not None and core.transaction.writable
+    return len(transaction.writes) < core.limits.writes and means_the_same(core)
 
 
 def means_the_same(core: Core) -> bool:
@@ -69,6 +83,19 @@ def quick(core: Core, job: Job, transaction: Transaction) -> Step:
     if not transaction.xid:
         core.link.send_hidden(core.hidden.assigned_xid, 1, asked)
         core.link.sync()
+    yield from awaited(core, transaction, write, answer, asked)
+
+
+def awaited(core: Core, transaction: Transaction, write: Write, answer: Answer, asked: Answer) -> Step:
+    """Wait for the answer of what was forwarded.
+
+    Args:
+        core: The session.
+        transaction: The caller's.
+        write: What was forwarded.
+        answer: Its answer.
+        asked: That to the question for the transaction's id.
+    """
     core.flight = Flight(write, Ending.ROLLED_BACK)
     yield Want.QUIET
     core.flight = None

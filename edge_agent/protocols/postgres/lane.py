@@ -1,9 +1,11 @@
-"""The lane: a plain read whose verdict is known, alone on the wire, goes as it came and is answered as it came.
+"""The lane: what is plainly known, alone on the wire, goes as it came and is answered as it came.
 
-    client's chunk ─▶ take    ─▶ a Passage: record it with `bind`, then write `sent`, that very chunk, to the server
-    server's chunk ─▶ answers ─▶ that very chunk: write it to the client
+    client's chunk ─▶ take    ─▶ a Passage: record it, then write `sent` to the server
+    server's chunk ─▶ answers ─▶ write what it returns to the client
 
-Plain BEGIN, COMMIT and ROLLBACK go by it too, as the Queries that `control` makes of them.
+    a read                    that very chunk, after what of ours must go before it (`front`), if anything must
+    BEGIN, COMMIT, ROLLBACK   as the Queries that `control` makes of them
+    an allowed write of rows  in the caller's own transaction: see `allowed_step`
 
 Nearly everything that a driver sends is one chunk that is one Query, or one group of Bind, Execute and Sync (with
 Parse and Describe where drivers send them), and what the server answers is one chunk too. For those nothing has to be
@@ -12,12 +14,11 @@ first tells the core what is in flight (`tell`), as if it had gone that way too.
 
 Rules:
   1. All or nothing: each byte of a chunk is accounted for, or the lane leaves it alone.
-  2. Only where the session is at rest (`Session`), with the guard open where it is needed, with the unnamed portal,
-     and for a text that policy lets pass as a read, unmasked, and that leaves nothing behind. Its Pass is spent here,
-     once for each chunk. Control, only as long as nothing was approved in its transaction, and its answer is known to
-     the byte.
-  3. A Judgement is used again as long as the door's `era` stays, and a named statement as long as the core's `age`
-     does (attack W3).
+  2. Only where the session is at rest (`Session`), with the unnamed portal, and for a text that policy lets pass
+     without asking, unmasked. A read leaves nothing behind, and has the guard round it where it is needed. Control goes
+     only as long as nothing was written in its transaction. A Pass is spent here, once for each chunk.
+  3. A Judgement is used again as long as the door's `era` stays. A named statement is parsed anew for a read when the
+     core's `age` has moved, and for each write (attack W3).
 
 https://www.postgresql.org/docs/current/protocol-flow.html
 """
@@ -31,6 +32,8 @@ from typing import Final
 from edge_agent.classify.transaction import TxnKind
 from edge_agent.protocols.postgres import encode, expect, messages
 from edge_agent.protocols.postgres import server_messages as server
+from edge_agent.protocols.postgres.allowed_flight import AllowedFlight
+from edge_agent.protocols.postgres.allowed_step import is_of_rows, may_pass
 from edge_agent.protocols.postgres.control import (
     KINDS,
     Plan,
@@ -44,11 +47,12 @@ from edge_agent.protocols.postgres.control import (
 from edge_agent.protocols.postgres.core import Core, Step
 from edge_agent.protocols.postgres.door import Route
 from edge_agent.protocols.postgres.expect import Answer, Expected
+from edge_agent.protocols.postgres.front import Front, before_read, before_write
 from edge_agent.protocols.postgres.limits import HEADER_BYTES, WireLimits
 from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION
 from edge_agent.protocols.postgres.passage import Passage
-from edge_agent.protocols.postgres.pipeline import Portal, Statement, Undo
-from twokeys.command import QueryProtocol
+from edge_agent.protocols.postgres.pipeline import Portal, Statement, Undo, command_of
+from twokeys.command import PostgresCommand, QueryProtocol
 from twokeys.errors import InvalidInput, Refused
 
 MAX_TEXTS: Final = 256
@@ -84,8 +88,9 @@ class Lane:
     """
 
     __slots__ = (
-        "_begin", "_client_most", "_core", "_described", "_is_at_rest", "_opens", "_plan", "_plans", "_row_most",
-        "_server_most", "_statement", "_texts", "_undo", "bind", "pending", "rests", "sent",
+        "_begin", "_client_most", "_complete", "_core", "_described", "_front", "_hidden", "_is_at_rest", "_opens",
+        "_plan", "_plans", "_row_most", "_server_most", "_statement", "_texts", "_unbind", "_undo", "bind", "pending",
+        "rests", "sent", "write",
     )  # fmt: skip
 
     def __init__(
@@ -103,8 +108,13 @@ class Lane:
         """What the server is to get of what was taken last."""
         self.bind: bytes | None = None
         """The Bind message of what was taken last; None for a Query."""
+        self.write: AllowedFlight | None = None
+        """What was taken last, where it is a write: its `written` is to be recorded."""
         self._statement: Statement | None = None
         self._undo: Undo | None = None
+        self._unbind: Undo | None = None
+        self._front: Front | None = None
+        self._hidden = self._complete = 0
         self._opens = b""
         self._described = False
         self._plan: Plan | None = None
@@ -138,28 +148,40 @@ class Lane:
         if self._plan is not None:
             return self._answered(self._plan, data)
         end, at = len(data) - _READY_BYTES, len(self._opens)
-        if end <= at or not data.endswith(_READY[self._core.link.status]) or not data.startswith(self._opens):
+        if end <= at or not data.startswith(self._opens):
             return None
+        ends = self._end_of_rows(data, at, end)
+        if self.write is not None:
+            shown = self.write.believe(data, self._complete) if ends else None
+            if shown is None:
+                return None
+            self.pending = b""
+            return data[self._hidden : shown]
+        if ends != end or not data.endswith(_READY[self._core.link.status]):
+            return None
+        self.pending = b""
+        return data[self._hidden :] if self._hidden else data
+
+    def _end_of_rows(self, data: bytes, at: int, end: int) -> int:
+        """Where the CommandComplete ends of an answer that has its rows from `at` on, before `end`; 0: it has none."""
         if self._described:
             length = _length(data, at + 1)[0]
-            if data[at] != server.ROW_DESCRIPTION or not 4 <= length <= self._server_most[server.ROW_DESCRIPTION]:
-                return None
+            rows = data[at] == server.ROW_DESCRIPTION and 4 <= length <= self._server_most[server.ROW_DESCRIPTION]
+            if not rows and (self.write is None or data[at : at + HEADER_BYTES] != encode.NO_DATA_MESSAGE):
+                return 0
             at += 1 + length
             if at >= end:
-                return None
+                return 0
         most = self._row_most
         while data[at] == server.DATA_ROW:
             length = _length(data, at + 1)[0]
             at += 1 + length
             if not 4 <= length <= most or at >= end:
-                return None
-        length = _length(data, at + 1)[0]
-        if data[at] != server.COMMAND_COMPLETE or at + 1 + length != end:
-            return None
-        if not 4 <= length <= self._server_most[server.COMMAND_COMPLETE]:
-            return None
-        self.pending = b""
-        return data
+                return 0
+        self._complete, length = at, _length(data, at + 1)[0]
+        if data[at] != server.COMMAND_COMPLETE or at + 1 + length > end:
+            return 0
+        return at + 1 + length if 4 <= length <= self._server_most[server.COMMAND_COMPLETE] else 0
 
     def tell(self) -> bool:
         """Tell the core what is in flight: from here on it goes the general way.
@@ -168,11 +190,16 @@ class Lane:
             Whether the chunk's last message, the Sync after control, is still to be handled.
         """
         self.pending = b""
-        plan, self._plan = self._plan, None
+        core, plan, write = self._core, self._plan, self.write
+        self._plan = None
+        if write is not None:
+            core.grouped = self.bind is not None
+            self._begin(write.go_on(self._before(Expected(b"", b"2", undo=self._unbind)), simple=self.bind is None))
+            return core.grouped
         if plan is None:
-            self._core.link.await_answers(self._expected())
+            core.link.await_answers(self._expected())
             return False
-        core, answer, lifting = self._core, Answer(), Answer()
+        answer, lifting = Answer(), Answer()
         core.grouped = self.bind is not None
         if self._opens:
             core.link.say(self._opens)
@@ -198,15 +225,21 @@ class Lane:
         plan = None
         if passage.action is not None and (plan := self._planned(passage)) is None:
             return None
-        if not self._is_admitted(passage):
+        if (passage.writes and not may_pass(core)) or not self._is_admitted(passage):
             return None
         if b"" in core.statements.held:
             core.statements.put(b"", None)
         if b"" in core.portals.held:
             core.portals.put(b"", None)
-        self.bind, self._opens, self._described, self._statement = None, b"", True, None
+        self.bind, self._opens, self._statement, self._undo, self.write = None, b"", None, None, None
         self._plan, self.pending = plan, data
-        self.sent = data if plan is None else plan.query
+        if passage.writes:
+            self._described = False
+            self._send_write(passage, PostgresCommand(QueryProtocol.SIMPLE, passage.text), None, data)
+            return passage
+        self._described = True
+        self._send(before_read(core, None, simple=True) if core.transaction is not None and plan is None else None,
+                   data if plan is None else plan.query)  # fmt: skip
         return passage
 
     def _take_parsed(self, data: bytes) -> Passage | None:
@@ -253,7 +286,7 @@ class Lane:
         name_end = data.find(b"\0", name_at, end)
         if name_end < 0 or data[name_at - 1]:
             return None
-        statement, plan = None, None
+        statement, plan, anew = None, None, None
         if passage is None:
             statement = core.statements.held.get(data[name_at:name_end])
             if statement is None:
@@ -263,32 +296,62 @@ class Lane:
                 passage = statement.passage = self._judged(QueryProtocol.EXTENDED, statement.text)
                 if passage is None:
                     return None
-            # Of control it is our own words that run, whatever the server has under the name.
-            if statement.age != core.age and passage.action is None:
-                return None
+            if passage.writes:
+                anew = statement
+            elif statement.age != core.age and passage.action is None:
+                # Of control it is our own words that run, whatever the server has under the name.
+                if not statement.name:
+                    return None
+                anew = statement
         elif name_end != name_at:
             return None
         if passage.action is not None:
             plan = self._planned(passage)
             if plan is None or not has_no_values(data[name_end + 1 : end]):
                 return None
-        if not self._is_admitted(passage):
+        values = None
+        if passage.writes:
+            try:
+                values = messages.read_bind(data, start, end)
+            except InvalidInput:
+                return None
+        if (passage.writes and not may_pass(core)) or not self._is_admitted(passage):
             return None
-        self._undo = None
+        self._undo, self.write = None, None
         self._opens = _BOUND
         if statement is None:
-            statement = Statement(b"", passage.text, passage.types, core.age)
+            statement = Statement(b"", passage.text, passage.types, core.age + passage.writes)
             self._undo, self._opens = core.statements.put(b"", statement), _PARSED
         self._statement, self._described = statement, described
         self.bind = data[start:end]
         if core.link.status != IDLE or plan is not None:
-            core.portals.put(b"", self._portal(statement, self.bind, sent=plan is None))
+            portal = self._portal(statement, self.bind, sent=plan is None)
+            self._unbind = core.portals.put(b"", portal)
         if plan is not None:
             lose_unnamed(core)
             self._opens += encode.NO_DATA_MESSAGE * described
         self._plan, self.pending = plan, data
-        self.sent = data if plan is None else plan.query
+        if values is not None:
+            self._send_write(passage, command_of(portal, values), anew, data)
+            return passage
+        front = None
+        if plan is None and (anew is not None or core.transaction is not None):
+            front = before_read(core, anew, simple=False)
+        self._send(front, data if plan is None else plan.query)
         return passage
+
+    def _send_write(self, passage: Passage, command: PostgresCommand, anew: Statement | None, data: bytes) -> None:
+        core, transaction = self._core, self._core.transaction
+        if transaction is None:
+            raise ValueError("an allowed write goes this way in a transaction")
+        self.write = AllowedFlight(core, transaction, passage.judgement, command)
+        self._send(before_write(core, anew, simple=self.bind is None), data)
+        self.sent += self.write.question
+
+    def _send(self, front: Front | None, data: bytes) -> None:
+        self._front, self._hidden, self.sent = front, 0, data
+        if front is not None:
+            self.sent, self._opens, self._hidden = front.sent + data, front.answer + self._opens, len(front.answer)
 
     # what they share
 
@@ -302,9 +365,13 @@ class Lane:
             passage = Passage(judgement, protocol, text, door.era, types)
             passage.action = action
             return passage
-        if judgement.route is not Route.READ or judgement.leaves or judgement.masks is not None:
+        if judgement.masks is not None:
             return None
-        return Passage(judgement, protocol, text, door.era, types)
+        passage = Passage(judgement, protocol, text, door.era, types)
+        if judgement.route is Route.STEP and is_of_rows(judgement):
+            passage.writes = not judgement.moves_names and not judgement.verdict.is_copy_in
+            return passage if passage.writes else None
+        return passage if judgement.route is Route.READ and not judgement.leaves else None
 
     def _planned(self, passage: Passage) -> Plan | None:
         """How plain control goes now; None where its answer is not known to the byte."""
@@ -346,19 +413,26 @@ class Lane:
             self._texts[key] = passage
 
     def _expected(self) -> Iterator[Expected]:
+        yield from self._before(expect.BIND)
         if self.bind is None:
             yield expect.QUERY
             return
-        if self._opens is _PARSED:
-            yield Expected(b"", b"1", undo=self._undo)
-        yield expect.BIND
-        if self._described:
-            yield expect.DESCRIBE_PORTAL
         yield expect.EXECUTE
         yield expect.SYNC
         core, statement = self._core, self._statement
         if core.link.status == IDLE and statement is not None:
             core.portals.put(b"", self._portal(statement, self.bind))
+
+    def _before(self, bound: Expected) -> Iterator[Expected]:
+        """What is answered before the Query or Execute itself; `bound` is the Bind."""
+        if self._front is not None:
+            yield from self._front.expected()
+        if self._undo is not None:
+            yield Expected(b"", b"1", undo=self._undo)
+        if self.bind is not None:
+            yield bound
+            if self._described:
+                yield expect.DESCRIBE_PORTAL
 
     @staticmethod
     def _portal(statement: Statement, bind: bytes, *, sent: bool = True) -> Portal:

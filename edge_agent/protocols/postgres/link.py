@@ -113,9 +113,10 @@ class Link:
         self.unanswered += 1
 
     def await_answers(self, expected: Iterable[Expected]) -> None:
-        """What the lane has forwarded is answered here: a Query, or a group with its Sync."""
-        self._expected.extend(expected)
-        self.unanswered += 1
+        """What the lane has forwarded is answered here: Queries, and groups with their Syncs."""
+        several = tuple(expected)
+        self._expected.extend(several)
+        self.unanswered += sum(one.ready for one in several)
 
     def send(self, data: bytes, expected: Expected | None) -> None:
         """Send anything else; a Query or Sync when `expected` is a ready one."""

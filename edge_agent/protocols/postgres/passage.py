@@ -8,7 +8,7 @@ from twokeys.command import QueryProtocol
 
 
 class Passage:
-    """A read, or plain transaction control, that may pass: what is the same each time it comes.
+    """A read, plain transaction control, or an allowed write, that may pass: what is the same each time it comes.
 
     Args:
         judgement: Of its text.
@@ -18,7 +18,7 @@ class Passage:
         types: Of parameters, where a Parse comes with it.
     """
 
-    __slots__ = ("action", "era", "filled", "judgement", "protocol", "text", "types")
+    __slots__ = ("action", "era", "filled", "judgement", "protocol", "text", "types", "writes")
 
     def __init__(
         self, judgement: Judgement, protocol: QueryProtocol, text: bytes, era: int, types: tuple[int, ...] = ()
@@ -26,5 +26,7 @@ class Passage:
         self.judgement, self.protocol, self.text, self.era, self.types = judgement, protocol, text, era, types
         self.action: TxnAction | None = None
         """Of transaction control; None: it is a read."""
+        self.writes = False
+        """It is a write of rows that policy allows; see `allowed_step`."""
         self.filled: object = None
         """The shell's: what of its Record is the same each time."""

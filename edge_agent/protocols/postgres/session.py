@@ -257,11 +257,13 @@ class Session:
 
     def server_gone(self) -> None:
         """The server hung up."""
+        self._wake()
         if not self.over:
             self._end("the server closed the connection", sqlstate.CONNECTION_FAILURE)
 
     def end(self, reason: str) -> None:
         """End the session from our side: the journal failed, or the Edge stops."""
+        self._wake()
         if not self.over:
             self._end(reason, sqlstate.ADMIN_SHUTDOWN)
 
@@ -317,7 +319,7 @@ class Session:
             self._end(error.happened, sqlstate.INSUFFICIENT_PRIVILEGE, alarm=error.code == "pass_spent")
 
     def _is_at_rest(self) -> bool:
-        """Whether nothing is under way, and a read needs nothing before it: the guard is open where it is needed."""
+        """Whether nothing is under way."""
         core = self._core
         link = core.link
         if self.over or self._deserted or self._waiting or self._step is not None or self._unread:
@@ -330,7 +332,7 @@ class Session:
             return False
         if core.transaction is None:
             return link.status == IDLE
-        return link.status == IN_TRANSACTION and (core.guarded or not core.may_be_written)
+        return link.status == IN_TRANSACTION
 
     def _wake(self) -> None:
         """Something happens that is not the lane's: what is in flight goes on the general way."""

@@ -181,8 +181,9 @@ class Served:
         if passage is None:
             self.session.client_bytes(data)
             return
-        bind = self.session.lane.bind
-        self.shell.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, bind))
+        if self.session.lane.write is None:
+            bind = self.session.lane.bind
+            self.shell.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, bind))
         with suppress(OSError):
             self.upstream.sendall(self.session.lane.sent)
 

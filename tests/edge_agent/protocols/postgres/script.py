@@ -274,7 +274,10 @@ class Script:
         if passage is None:
             session.client_bytes(chunk)
             return
-        self.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, session.lane.bind))
+        if session.lane.write is not None:
+            self.written.append(session.lane.write.written)
+        else:
+            self.records.append(Forwarded(passage.judgement, passage.protocol, passage.text, session.lane.bind))
         self.passed.append(chunk)
         self._server_gets(session.lane.sent)
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from edge_agent.gate import Standing, World
 from edge_agent.protocols.postgres import encode
-from edge_agent.protocols.postgres.events import ForwardCancel, Terminate
+from edge_agent.protocols.postgres.events import Ending, ForwardCancel, Outcome, Terminate
 from edge_agent.protocols.postgres.framing import Splitter
 from edge_agent.protocols.postgres.limits import WireLimits
 from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.protocols.postgres.pipeline import SessionLimits
 from tests.edge_agent.protocols.postgres.doors import READS_ONLY, TestDoor
-from tests.edge_agent.protocols.postgres.script import SYNC, Script
+from tests.edge_agent.protocols.postgres.script import SYNC, Script, kinds
 from twokeys.policy import Policies
 
 READ_ONE, READ_TWO = b"SELECT 1", b"SELECT 2"
@@ -61,6 +61,29 @@ def test_the_lane_and_the_general_way_do_the_same(sent: list[list[bytes]], split
     assert [type(effect) for effect in lane.effects] == [type(effect) for effect in general.effects]
 
 
+WRITES = '@id("writes") permit(principal, action in [Action::"read", Action::"write"], resource);'
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(groups, min_size=1, max_size=10), st.sampled_from([0, 0, 3, 7, 20]))
+def test_allowed_writes_by_the_lane_and_the_general_way_do_the_same(sent: list[list[bytes]], split: int) -> None:
+    begin = [encode.query(b"BEGIN")]
+    lane, general = (Script(TestDoor(WRITES), path_reported=True, answers=[], lane=lane) for lane in (True, False))
+    for messages in [begin, *sent, [encode.query(b"COMMIT")]]:
+        told, before = len(general.told), len(lane.told)
+        for message in messages:
+            general.session.client_bytes(message)
+        general.run()
+        lane._client(b"".join(messages))
+        lane.run(split)
+        assert lane.told[before:] == general.told[told:]
+        assert lane.records == general.records
+        assert lane.written == general.written
+        assert lane.server.ran == general.server.ran
+        assert lane.of(Outcome) == general.of(Outcome)
+    assert [type(effect) for effect in lane.effects] == [type(effect) for effect in general.effects]
+
+
 def goes_by_the_lane(script: Script, data: bytes) -> bool:
     """Whether a chunk goes by the lane; when not, nothing was done with it."""
     core = script.session._core
@@ -91,13 +114,22 @@ def test_an_unnamed_read_goes_by_the_lane() -> None:
     assert script.sent == messages
 
 
-def test_it_is_left_alone_without_a_guard_and_for_what_is_no_read() -> None:
+def test_it_is_left_alone_for_what_is_no_read() -> None:
     script = Script(answers=[True])
     assert not goes_by_the_lane(script, encode.parse(b"", WRITE) + encode.bind(b"", b"") + EXECUTE + SYNC)
     assert not goes_by_the_lane(script, encode.parse(b"", READ) + encode.bind(b"p", b"") + EXECUTE + SYNC)
     assert not goes_by_the_lane(script, encode.parse(b"", READ) + encode.bind(b"", b"t") + EXECUTE + SYNC)
+
+
+def test_p3_a_read_in_a_transaction_without_a_guard_has_one_opened_before_it() -> None:
+    script = Script()
     script.client(encode.query(b"BEGIN /* without a guard */"))
-    assert not goes_by_the_lane(script, encode.parse(b"", READ) + encode.bind(b"", b"", (b"1",)) + EXECUTE + SYNC)
+    messages = encode.parse(b"", READ) + encode.bind(b"", b"", (b"1",)) + EXECUTE + SYNC
+    before = len(script.sent)
+    assert kinds(script.client(messages)) == "12DDCZT"
+    assert script.passed == [messages]
+    assert script.sent[before:] == script.session._core.hidden.guard_open + messages
+    assert script.server.ran[-1][2] is True
 
 
 def test_a_group_whose_policy_moved_is_left_alone() -> None:
@@ -229,12 +261,92 @@ def test_in_a_transaction_that_may_not_write_reads_go_by_the_lane() -> None:
     assert script.client(encode.execute(b""), SYNC)[:1] == b"E"
 
 
-def test_in_a_transaction_that_may_write_no_read_goes_by_the_lane_without_the_guard() -> None:
+def test_p3_in_a_transaction_that_may_write_no_read_goes_by_the_lane_without_the_guard() -> None:
     script = Script(answers=[True])
     script.client(encode.query(b"BEGIN /* plain words alone bring the guard */"))
-    assert asked(script, encode.query(READ_ONE)) is None
-    script.client(encode.query(b"ROLLBACK"), encode.query(b"BEGIN"))
-    assert asked(script, encode.query(READ_ONE)) is not None
+    hidden, read = script.session._core.hidden, encode.query(READ_ONE)
+    assert asked(script, read) is not None
+    assert script.session.lane.sent == hidden.guard_open + SYNC + read
+    script.session.server_bytes(script.server.feed(script.session.lane.sent))
+    script.run()
+    assert asked(script, read) is not None
+    assert script.session.lane.sent == read
+
+
+@pytest.mark.parametrize("first", [True, False])
+@given(noise=st.binary(max_size=12), at=st.integers(0, 160), cut=st.integers(0, 6))
+def test_an_answer_to_a_write_with_any_other_byte_is_left_to_the_general_way(
+    first: bool, noise: bytes, at: int, cut: int
+) -> None:
+    script = Script(TestDoor(WRITES), path_reported=True, answers=[])
+    script.client(encode.query(b"BEGIN"))
+    if not first:
+        script.client(encode.query(WRITE))
+    taken = script.session.lane.take(encode.query(WRITE))
+    assert taken is not None and taken.writes
+    answer = script.server.feed(script.session.lane.sent)
+    changed = answer[:at] + noise + answer[at + cut :]
+    writes = script.session._core.transaction
+    assert writes is not None
+    before = len(writes.writes)
+    shown = script.session.lane.answers(changed)
+    assert len(writes.writes) == before + (shown is not None)
+    if shown is not None:
+        splitter = Splitter(WireLimits().server_table)
+        assert "".join(chr(kind) for kind, _, _ in splitter.feed(shown)).lstrip("D") == "CZ"
+        assert not splitter.pending
+
+
+@pytest.mark.parametrize("way", ["simple", "prepared", "unnamed"])
+def test_w3_an_allowed_write_by_the_lane_is_parsed_anew_outside_the_guard(way: str) -> None:
+    script = Script(TestDoor(WRITES), path_reported=True, answers=[])
+    script.client(encode.parse(b"s", WRITE), SYNC)
+    script.client(encode.query(b"BEGIN"))
+    bind = encode.bind(b"", b"s" if way == "prepared" else b"")
+    chunk = encode.query(WRITE) if way == "simple" else bind + DESCRIBE + EXECUTE + SYNC
+    chunk = encode.parse(b"", WRITE) + chunk if way == "unnamed" else chunk
+    before, hidden = len(script.sent), script.session._core.hidden
+    shown = {"simple": "CZT", "prepared": "2TCZT", "unnamed": "12TCZT"}
+    assert kinds(script.client(chunk)) == shown[way]
+    assert script.passed[-1] == chunk
+    front = {"simple": SYNC, "unnamed": b"", "prepared": encode.close(b"S", b"s") + encode.parse(b"s", WRITE)}
+    assert script.sent[before:] == hidden.guard_close + front[way] + chunk + hidden.assigned_xid + SYNC
+    assert script.server.ran[-1] == ("simple" if way == "simple" else "extended", WRITE, False)
+    transaction = script.session._core.transaction
+    assert transaction is not None and transaction.xid == "77" and transaction.unkept
+    # And what reads next is under the guard again.
+    script.client(encode.query(READ_ONE))
+    assert script.server.ran[-1] == ("simple", READ_ONE, True)
+
+
+def test_a10_a_write_by_the_lane_whose_answer_never_comes_is_told_as_rolled_back() -> None:
+    for gone in ("server_gone", "client_gone", "end"):
+        script = Script(TestDoor(WRITES), path_reported=True, answers=[])
+        script.client(encode.query(b"BEGIN"))
+        assert script.session.lane.take(encode.query(WRITE)) is not None
+        getattr(script.session, gone)(*(("it stops",) if gone == "end" else ()))
+        if gone == "client_gone":
+            script.session.server_gone()
+        (outcome,) = (one for one in script.session.take_effects() if isinstance(one, Outcome))
+        assert outcome.ending is Ending.ROLLED_BACK
+
+
+@pytest.mark.parametrize(
+    ("text", "path_reported", "policies"),
+    [
+        (WRITE, False, WRITES),
+        (WRITE, True, READS_ONLY),
+        (b"INSERT INTO orders VALUES (setval('s', 1))", True, WRITES),
+        (b"COPY orders FROM STDIN", True, WRITES),
+        (b"UPDATE orders SET total = 1; DELETE FROM orders", True, WRITES),
+    ],
+)
+def test_other_writes_are_left_to_the_general_way(text: bytes, path_reported: bool, policies: str) -> None:
+    script = Script(TestDoor(policies), path_reported=path_reported, answers=[])
+    assert script.session.lane.take(encode.query(text)) is None
+    script.client(encode.query(b"BEGIN"))
+    assert script.session.lane.take(encode.query(text)) is None
+    assert b"total = 1" not in b"".join(ran for _, ran, _ in script.server.ran)
 
 
 @given(st.binary(max_size=40), st.integers(0, 60))
