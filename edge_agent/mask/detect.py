@@ -38,6 +38,7 @@ _KEY: Final = re.compile(
 )
 _KEY_ANCHORS: Final = (b"AKIA", b"ASIA", b"PRIVATE KEY-----", b"gh", b"xox", b"sk_live_")
 _DIGITS: Final = re.compile(rb"[0-9]")
+_CONTROLS: Final = re.compile(rb"[\x00-\x1f]+")
 
 _ISSUERS: Final = re.compile(
     rb"4|5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[68])|6(?:011|4[4-9]|5)|35(?:2[89]|[3-8])|62|50|5[6-9]|6[0-9]"
@@ -124,6 +125,15 @@ class Scan:
             if any(anchor in value for anchor in anchors) if anchors else _DIGITS.search(value):
                 value = pattern.sub(_Scrubber(is_hit), value)
         return value
+
+    def finds_framed(self, value: bytes) -> bool:
+        """Whether anything is found in a binary value, where up to three bytes of a length stand just before a text.
+
+        Such a byte may be a digit or a letter, which the patterns don't take as the begin of a word.
+        """
+        runs = _CONTROLS.split(value)
+        framed = (b"\n".join(run[skip:] for run in runs) for skip in range(4))
+        return self.scrub(value) != value or any(self.scrub(joined) != joined for joined in framed)
 
 
 class _Scrubber:

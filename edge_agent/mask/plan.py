@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from edge_agent.mask.columns import Columns
@@ -11,6 +11,7 @@ from edge_agent.mask.detect import Scan
 from edge_agent.mask.forms import masked
 from edge_agent.mask.lineage import Cleared
 from edge_agent.mask.rows import CALL, NULL, PARTIAL, REDACT, SHOW, mask_rows
+from edge_agent.mask.shapes import Shape, shape_of
 from twokeys.data_class import Form
 
 TEXT_TYPES: Final = frozenset({25, 1043, 1042, 19, 705})
@@ -62,6 +63,8 @@ class Plan:
     binary: frozenset[int]
     key: bytes
     scan: Scan | None
+    shapes: Mapping[int, Shape] = field(default_factory=dict)
+    """Columns whose values hold texts."""
 
     @property
     def shows_all(self) -> bool:
@@ -83,13 +86,16 @@ class Plan:
         return value if way == SHOW else None if way == NULL else self._value(column, value)
 
     def _value(self, column: int, value: bytes) -> bytes | None:
-        form = self.forms[column]
+        form, shape = self.forms[column], self.shapes.get(column)
         if form is not None:
-            return masked(form, value, self.key)
+            return masked(form, value, self.key) if shape is None else shape.masked(form, value, self.key)
         if self.scan is None:
             return value
-        found = self.scan.scrub(value)
-        return None if column in self.binary and found != value else found
+        if shape is not None:
+            return shape.searched(value, self.scan)
+        if column in self.binary:
+            return None if self.scan.finds_framed(value) else value
+        return self.scan.scrub(value)
 
 
 def plan_of(
@@ -111,14 +117,14 @@ def plan_of(
         cleared: Which columns provably hold nothing classified; counts for those that come from no table's column.
         scan: What values are searched for.
     """
-    ways, forms, binary = bytearray(), list[Form | None](), set[int]()
+    ways, forms, binary, shapes = bytearray(), list[Form | None](), set[int](), dict[int, Shape]()
     clears = (False,) * len(described) if cleared is None else cleared.of(len(described))
     for at, column in enumerate(described):
         form = None
         if touches and (column.table or not clears[at]):
             form = columns.form_of(column.table, column.attribute)
         if form is not None:
-            ways.append(_WAYS.get(form, CALL) if column.type in TEXT_TYPES else NULL)
+            ways.append(_way(form, column))
         elif scan is not None and column.type not in _PLAIN_TYPES:
             ways.append(CALL)
             if column.format and column.type not in TEXT_TYPES:
@@ -126,4 +132,12 @@ def plan_of(
         else:
             ways.append(SHOW)
         forms.append(form)
-    return Plan(bytes(ways), tuple(forms), frozenset(binary), key, scan)
+        if ways[-1] == CALL and (shape := shape_of(column.type, binary=column.format == 1)):
+            shapes[at] = shape
+    return Plan(bytes(ways), tuple(forms), frozenset(binary), key, scan, shapes)
+
+
+def _way(form: Form, column: Described) -> int:
+    if column.type in TEXT_TYPES:
+        return _WAYS.get(form, CALL)
+    return CALL if form is not Form.NULL and shape_of(column.type, binary=column.format == 1) else NULL

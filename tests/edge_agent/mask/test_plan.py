@@ -40,7 +40,7 @@ def test_what_comes_from_no_column_or_a_newer_table_is_redacted() -> None:
 
 
 def test_only_text_can_be_anything_but_null() -> None:
-    masked = (Described(7, 2, INT), Described(7, 2, JSONB, 1), Described(7, 2, UNKNOWN_TYPE), Described(7, 2, TEXT, 1))
+    masked = (Described(7, 2, INT), Described(7, 2, 2950, 1), Described(7, 2, UNKNOWN_TYPE), Described(7, 2, TEXT, 1))
     assert ways(*masked) == bytes((NULL, NULL, NULL, PARTIAL))
 
 
