@@ -110,6 +110,8 @@ class Core:
     """A step ends the open group for a message that was not handled yet."""
     mixed: bool = False
     """A part of a Query runs: its ReadyForQuery is not the client's; see `mixed_step`."""
+    sync_next: bool = False
+    """The client's Sync comes right after the Execute that is handled."""
     path_reported: bool = False
     """The server reports a search_path that moved."""
     on_disk: bool = False

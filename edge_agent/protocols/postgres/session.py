@@ -429,6 +429,8 @@ class Session:
             unit.spans, unit.first = spans, at
         while at < count and self._step is None and not link.unanswered and not self.over:
             kind, start, end = spans[at]
+            if kind == messages.EXECUTE:
+                core.sync_next = at + 1 < count and spans[at + 1][0] == messages.SYNC
             if not handle(kind, buffer, start, end):
                 # A Query out of turn: the open group is ended first, then it is looked at again.
                 continue

@@ -14,6 +14,7 @@ from edge_agent.classify.settings import hides_builtins
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres.allowed_step import is_quick, means_the_same, quick
+from edge_agent.protocols.postgres.alone_step import is_alone, run_and_commit
 from edge_agent.protocols.postgres.copy_in import is_copy_in, staged
 from edge_agent.protocols.postgres.core import (
     Core,
@@ -107,7 +108,10 @@ def write_step(core: Core, job: Job) -> Step:
     if ready is None:
         return
     permission, xid = ready
-    yield from run(core, job, place, permission, Write(ticket, xid=xid))
+    if place is Place.OWN and is_alone(core, job, permission):
+        yield from run_and_commit(core, job, permission, Write(ticket, xid=xid))
+    else:
+        yield from run(core, job, place, permission, Write(ticket, xid=xid))
     if job.judgement.verdict.classification.effect is Does.PRIVILEGED:
         yield from _see_path(core)
 

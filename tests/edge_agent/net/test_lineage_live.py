@@ -121,6 +121,8 @@ def test_no_query_shows_a_classified_value(caller: psycopg.Connection, text: str
 @_SETTINGS
 @given(text=queries(clean=True))
 def test_what_is_plainly_free_is_shown(caller: psycopg.Connection, owner: psycopg.Connection, text: str) -> None:
+    # Which of several rows alike come first is the server's choice.
+    text = text.replace(" LIMIT 5", "")
     want = answer(owner, text)
     if want.startswith("ERROR"):
         return

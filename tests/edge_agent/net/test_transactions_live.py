@@ -112,7 +112,8 @@ class Twins:
 def twins(tmp_path_factory: pytest.TempPathFactory, any_postgres: RealPostgres) -> Iterator[Twins]:
     real = any_postgres
     real.admin(
-        "CREATE TABLE shop.twin_a (n int NOT NULL); CREATE TABLE shop.twin_b (n int NOT NULL);"
+        "CREATE TABLE shop.twin_a (n int NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED);"
+        "CREATE TABLE shop.twin_b (LIKE shop.twin_a INCLUDING ALL);"
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON shop.twin_a, shop.twin_b TO {real.user}"
     )
     direct = f"{real.dsn_of(SUPERUSER, real.server.superuser_password)} options='-c search_path=shop,public'"
