@@ -18,7 +18,8 @@ A session, from the front:
 
     steps         transaction control (`control` where it is plain), `mixed_step` where reads stand beside it
     write_step    a write, from its hold to its outcome; `allowed_step` where policy lets it pass in the caller's own
-                  transaction, `alone_step` by itself; `places` says where it runs, `bounded` and `probation` how much it may change
+                  transaction, `alone_step` by itself; `places` says where it runs, `bounded` and `probation` how much
+                  it may change
     rewind        a read that the server called a write
     copy_*        COPY in both directions; `masking` rewrites results
 

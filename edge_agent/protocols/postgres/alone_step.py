@@ -12,10 +12,10 @@ from __future__ import annotations
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.allowed_step import is_of_rows
-from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, send_job
+from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, ask, send_job
 from edge_agent.protocols.postgres.events import Ending, Outcome
 from edge_agent.protocols.postgres.expect import Answer
-from edge_agent.protocols.postgres.link import IDLE, Broken
+from edge_agent.protocols.postgres.link import FAILED, IDLE, Broken
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.places import last_error, rows_of
 from edge_agent.protocols.postgres.steps import error_of
@@ -38,6 +38,11 @@ def run_and_commit(core: Core, job: Job, permission: Pass, write: Write) -> Step
     core.flight = Flight(write, Ending.UNKNOWN)
     yield Want.QUIET
     core.flight, core.own = None, None
+    failure = core.link.last_error
+    if core.link.status == FAILED:
+        # A late cancel hit the COMMIT before it began.
+        yield from ask(core, core.hidden.rollback, 1)
+    core.link.last_error = failure
     if core.link.status != IDLE:
         raise Broken("A transaction of ours did not end with its COMMIT.", alarm=True)
     done = Write(write.ticket, rows_of(answer), write.xid)

@@ -7,7 +7,7 @@ import pytest
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.events import Allowed, Ending, Outcome
 from tests.edge_agent.protocols.postgres.doors import TestDoor
-from tests.edge_agent.protocols.postgres.script import SYNC, Script, bound, kinds
+from tests.edge_agent.protocols.postgres.script import SYNC, Script, Server, bound, kinds
 from twokeys.policy import STARTER_TEXT
 
 WRITE, LATE = b"UPDATE orders SET total = 1", b"UPDATE orders SET total = 1 -- late"
@@ -74,6 +74,30 @@ def test_an_error_of_the_commit_is_the_writes(message: bytes, shown: str) -> Non
     assert kinds(whole.client(message)) == shown
     assert endings(whole) == [(Ending.FAILED, 3, "23503")]
     assert kinds(whole.client(encode.query(WRITE))) == "CZI"
+
+
+@pytest.mark.parametrize(("message", "shown"), [(encode.query(WRITE), "E(57014)ZI"), (group(b"w"), "2CE(57014)ZI")])
+def test_a_late_cancel_that_hits_the_commit_undoes_it(message: bytes, shown: str) -> None:
+    whole = script()
+    whole.server = CancelledCommit(whole.server)
+    assert kinds(whole.client(message)) == shown
+    assert endings(whole) == [(Ending.FAILED, 3, "57014")]
+    assert whole.server.status == ord("I") and not whole.session.over
+
+
+class CancelledCommit(Server):
+    """The same server, whose next COMMIT is cancelled."""
+
+    def __init__(self, same: Server) -> None:
+        super().__init__()
+        self.__dict__.update(same.__dict__)
+        self.cancels = True
+
+    def _control(self, word: bytes, text: bytes) -> bytes | None:
+        if word != b"COMMIT" or not self.cancels:
+            return super()._control(word, text)
+        self.cancels = False
+        return self._error("57014")
 
 
 def test_a_group_of_more_than_it_is_committed_at_its_end() -> None:
