@@ -1,7 +1,8 @@
 """COPY TO STDOUT: the SELECT that shows the same columns, and the fields of its rows.
 
-CopyData does not say what it holds; the server says it of the SELECT. Text and CSV are read, with HEADER, FORCE_QUOTE,
-one of `DELIMITERS` and one of `NULLS`; any other form is refused where masks are owed. https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9
+CopyData does not say what it holds; the server says it of the SELECT. Text, CSV and binary are read, with HEADER,
+FORCE_QUOTE, one of `DELIMITERS`, of `NULLS`, of `QUOTES` and of `ESCAPES`; any other form is refused where masks are
+owed. https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ NULLS: Final = frozenset({"", "\\N", "NULL", "null", "-"})
 """How NULL may be spelled. A text that is spelled like it, in the text format, is shown as NULL is: so that nobody asks
 by it which rows hold a value of their choice."""
 
+QUOTES: Final = frozenset("\"'`$*^|~#")
+"""What may stand round a field of CSV."""
+
+ESCAPES: Final = QUOTES | {"\\"}
+"""What may stand before a quote in a field of CSV."""
+
 Field = Callable[[int, bytes], bytes | None]
 """What is shown instead of a column's value."""
 
@@ -45,6 +52,9 @@ class CopyOut:
         header: Its first row holds the columns' names.
         delimiter: Between two fields.
         null: How NULL is spelled.
+        quote: Round a field of CSV.
+        escape: Before a quote, and before itself, in a quoted field of CSV.
+        binary: Binary; neither text nor CSV.
     """
 
     select: bytes
@@ -52,11 +62,15 @@ class CopyOut:
     header: bool
     delimiter: bytes = b"\t"
     null: bytes = b"\\N"
+    quote: bytes = b'"'
+    escape: bytes = b'"'
+    binary: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether rows are spelled as by default."""
-        return (self.delimiter, self.null) == ((b",", b"") if self.csv else (b"\t", b"\\N"))
+        default = (b",", b"") if self.csv else (b"\t", b"\\N")
+        return (self.delimiter, self.null) == default and self.quote == self.escape == b'"'
 
 
 class UnreadableCopy(ValueError):
@@ -77,35 +91,42 @@ def copy_out(text: bytes) -> CopyOut | None:
     return None if options is None or select is None else CopyOut(select, *options)
 
 
-def _options(given: list[Tree]) -> tuple[bool, bool, bytes, bytes] | None:
-    """Whether it is CSV, and has a header; the delimiter, and NULL. None where there is more to it."""
-    csv = header = False
-    delimiter: str | None = None
-    null: str | None = None
+_TAKES: Final = {
+    "format": frozenset({"text", "csv", "binary"}),
+    "delimiter": DELIMITERS,
+    "null": NULLS,
+    "quote": QUOTES,
+    "escape": ESCAPES,
+}
+"""Options by name, with what each may say."""
+
+
+def _options(given: list[Tree]) -> tuple[bool, bool, bytes, bytes, bytes, bytes, bool] | None:
+    """What `CopyOut` says beside the SELECT. None where there is more to it."""
+    header, said = False, dict[str, str]()
     for option in given:
         name, value = option["DefElem"]["defname"], option["DefElem"].get("arg")
         text = None if value is None else value.get("String", {}).get("sval", "" if "String" in value else None)
         match name:
-            case "format" if text in ("text", "csv"):
-                csv = text == "csv"
             case "header" if value is None or value == {"Boolean": {"boolval": True}}:
                 header = True
-            case "delimiter" if text in DELIMITERS:
-                delimiter = text
-            case "null" if text in NULLS:
-                null = text
             case "force_quote":
                 # Whether a field is quoted or not, it is read alike.
                 pass
             case "encoding" if text is not None and text.lower().replace("-", "") == "utf8":
                 pass
-            case "quote" | "escape" if text == '"':
-                pass
+            case _ if text is not None and text in _TAKES.get(name, ()):
+                said[name] = text
             case _:
                 return None
-    delimiter = ("," if csv else "\t") if delimiter is None else delimiter
-    null = ("" if csv else "\\N") if null is None else null
-    return csv, header, delimiter.encode(), null.encode()
+    csv, binary = said.get("format") == "csv", said.get("format") == "binary"
+    delimiter = said.get("delimiter", "," if csv else "\t")
+    null = said.get("null", "" if csv else "\\N")
+    quote = said.get("quote", '"')
+    escape = said.get("escape", quote)
+    if csv and delimiter in (quote, escape):
+        return None
+    return csv, header, delimiter.encode(), null.encode(), quote.encode(), escape.encode(), binary
 
 
 def _of_table(node: Tree) -> bytes:

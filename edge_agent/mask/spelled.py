@@ -1,4 +1,4 @@
-"""Rows of a COPY that are not spelled as by default: with another delimiter, or another word for NULL.
+"""Rows of a COPY that are not spelled as by default: with another delimiter, quote, escape, or word for NULL.
 
 Those that are go through `copied_rows`, which has a compiled twin. https://www.postgresql.org/docs/current/sql-copy.html
 """
@@ -46,7 +46,7 @@ def mask_spelled(data: bytes, ways: bytes, field: Field, copy: CopyOut) -> bytes
 
 def mask_row(row: bytes, ways: bytes, field: Field, copy: CopyOut) -> bytes:
     """Rewrite one row, with its line feed. Raises UnreadableCopy."""
-    pattern, out, at = _field(copy.csv, copy.delimiter), list[bytes](), 0
+    pattern, out, at = _field(copy.csv, copy.delimiter, copy.quote, copy.escape), list[bytes](), 0
     while at < len(row):
         found = pattern.match(row, at)
         if found is None or (found[2] == b"\n") != (found.end() == len(row)) or len(out) == len(ways):
@@ -69,7 +69,7 @@ def _instead(spelled: bytes, column: int, field: Field, copy: CopyOut) -> bytes:
         nothing = shown is None
         return shown
 
-    told = (csv_field if copy.csv else text_field)(noted, column, spelled)
+    told = _csv_instead(noted, column, spelled, copy) if copy.csv else text_field(noted, column, spelled)
     if nothing:
         return copy.null
     if not copy.csv and told != spelled:
@@ -77,10 +77,31 @@ def _instead(spelled: bytes, column: int, field: Field, copy: CopyOut) -> bytes:
     return told
 
 
-@lru_cache(maxsize=64)
-def _field(csv: bool, delimiter: bytes) -> re.Pattern[bytes]:
+def _csv_instead(field: Field, at: int, spelled: bytes, copy: CopyOut) -> bytes:
+    quote, escape = copy.quote, copy.escape
+    if quote == escape == b'"':
+        return csv_field(field, at, spelled)
+    special = _special(quote, escape)
+    plain = special.sub(rb"\2", spelled[1:-1]) if spelled.startswith(quote) else spelled
+    shown = field(at, plain)
+    if shown is None or shown == plain:
+        return spelled
+    doubled = shown.replace(escape, escape * 2)
+    return quote + (doubled if escape == quote else doubled.replace(quote, escape + quote)) + quote
+
+
+@lru_cache(maxsize=256)
+def _special(quote: bytes, escape: bytes) -> re.Pattern[bytes]:
+    """A character of a quoted field that is escaped."""
+    return re.compile(b"(" + re.escape(escape) + b")([" + re.escape(quote) + re.escape(escape) + b"])")
+
+
+@lru_cache(maxsize=256)
+def _field(csv: bool, delimiter: bytes, quote: bytes, escape: bytes) -> re.Pattern[bytes]:
     """A field and what ends it."""
-    stop = re.escape(delimiter)
+    stop, quote, escape = re.escape(delimiter), re.escape(quote), re.escape(escape)
     if csv:
-        return re.compile(rb'("(?:[^"]|"")*"|[^"\n\r%b]*)(%b|\n)' % (stop, stop))
+        both = quote + escape
+        quoted = quote + b"[^" + both + b"]*(?:" + escape + b"[" + both + b"][^" + both + b"]*)*" + quote
+        return re.compile(b"(" + quoted + b"|[^" + quote + rb"\n\r" + stop + b"]*)(" + stop + rb"|\n)")
     return re.compile(rb"((?:[^\\\n%b]|\\.)*)(%b|\n)" % (stop, stop), re.DOTALL)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from edge_agent.mask.copied import CopyOut, UnreadableCopy
+from edge_agent.mask.copied_binary import BinaryRows
 from edge_agent.mask.copied_rows import mask_copied
 from edge_agent.mask.owed import Owed
 from edge_agent.mask.plan import Plan
@@ -30,18 +34,19 @@ class CopyResult:
         copy: How its rows are written.
     """
 
-    __slots__ = ("_copy", "_header", "_owed", "_pieces", "_plan")
+    __slots__ = ("_binary", "_copy", "_header", "_owed", "_pieces", "_plan")
 
     def __init__(self, owed: Owed, copy: CopyOut) -> None:
         self._owed, self._copy, self._header = owed, copy, copy.header
         self._plan: Plan | None = None
+        self._binary: BinaryRows | None = None
         self._pieces = Pieces()
 
     def take(self, kind: int, buffer: bytes, start: int, end: int) -> bytes:
         """See Mask. Raises Unmaskable."""
         match kind:
             case server.ROW_DESCRIPTION if self._plan is None:
-                self._plan = self._owed.plan(server.read_row_description(buffer, start, end))
+                self._describe(server.read_row_description(buffer, start, end))
                 return b""
             case server.COPY_OUT:
                 self._check(buffer, start, end)
@@ -55,10 +60,17 @@ class CopyResult:
             case _:
                 raise Unmaskable("The server sent a result that can't be masked.")
 
+    def _describe(self, columns: Sequence[server.Column]) -> None:
+        if self._copy.binary:
+            # A statement is described as text, whatever its COPY will be.
+            columns = [structs.replace(column, format=1) for column in columns]
+        self._plan = self._owed.plan(columns)
+        self._binary = BinaryRows(self._plan.mask) if self._copy.binary else None
+
     def _check(self, buffer: bytes, start: int, end: int) -> None:
         columns = int.from_bytes(buffer[start + _COPY_HEAD - 2 : start + _COPY_HEAD], "big")
-        text = end - start >= _COPY_HEAD and buffer[start + HEADER_BYTES] == 0
-        if self._plan is None or not text or columns != len(self._plan.ways):
+        fits = end - start >= _COPY_HEAD and buffer[start + HEADER_BYTES] == int(self._copy.binary)
+        if self._plan is None or not fits or columns != len(self._plan.ways):
             raise Unmaskable("The server sent a COPY that does not fit its description.")
 
     def _rows(self, data: bytes) -> bytes:
@@ -66,6 +78,8 @@ class CopyResult:
             raise Unmaskable("The server sent a COPY without a description.")
         head, data = self._cut_header(data)
         try:
+            if self._binary is not None:
+                return self._binary.take(data)
             if not self._copy.is_plain:
                 return head + mask_spelled(data, self._plan.ways, self._plan.field, self._copy)
             return head + mask_copied(data, self._plan.ways, self._plan.field, csv=self._copy.csv)

@@ -9,21 +9,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.mask.copied import DELIMITERS, NULLS, CopyOut, UnreadableCopy, copy_out
+from edge_agent.mask.copied import DELIMITERS, ESCAPES, NULLS, CopyOut, UnreadableCopy, copy_out
 from edge_agent.mask.rows import CALL, SHOW
 from edge_agent.mask.spelled import mask_row, mask_spelled
 from edge_agent.protocols.postgres import encode
 from tests.support.postgres import RealPostgres
 from twokeys_cli.postgres import SUPERUSER
 
-NASTY = ["", " ", "a", "\\", "\\N", "NULL", "null", "-", '"', '""', "a\nb", "\r", "\t", "\\.", "\x01", "é", *DELIMITERS]
-NASTY += [f"x{mark}\\{mark}" for mark in DELIMITERS] + ['a"b\\"c', "\\" * 3]
+NASTY = [
+    "",
+    " ",
+    "a",
+    "\\",
+    "\\N",
+    "NULL",
+    "null",
+    "-",
+    '"',
+    '""',
+    "a\nb",
+    "\r",
+    "\t",
+    "\\.",
+    "\x01",
+    "é",
+    *DELIMITERS,
+    *sorted(ESCAPES - DELIMITERS - {'"', "\\"}),
+]
+NASTY += [f"x{mark}\\{mark}" for mark in sorted(DELIMITERS | ESCAPES)] + ['a"b\\"c', "\\" * 3]
 CALLED = bytes((SHOW, CALL, CALL))
 OPTIONS = [
     (form, delimiter, null, extra)
     for form, delimiter, null in itertools.product(("text", "csv"), (None, *sorted(DELIMITERS)), (None, *sorted(NULLS)))
     for extra in (("", ", FORCE_QUOTE *") if form == "csv" and delimiter in (None, ";") else ("",))
 ]
+
+MARKS = [("csv", delimiter, None, f", QUOTE {quote}{escape}{force}")
+         for delimiter in (None, "|") for quote in ("'\"'", "'^'", "'*'", "''''", "'$'")
+         for escape in ("", ", ESCAPE '\\'", ", ESCAPE '#'") for force in ("", ", FORCE_QUOTE *")]  # fmt: skip
+OPTIONS += MARKS
 
 
 def literal(text: str) -> str:
@@ -35,7 +59,7 @@ def spelled(form: str, delimiter: str | None, null: str | None, extra: str = "")
     return f"(FORMAT {form}{more}{f', NULL {literal(null)}' if null is not None else ''}{extra})"
 
 
-STANDS = b'*;|,\t"\\*\n'
+STANDS = b"*;|,\t\"\\*\n^#'$"
 
 
 def instead(column: int, value: bytes) -> bytes | None:
@@ -88,8 +112,8 @@ def test_what_a_server_writes_is_read_and_what_stands_instead_is_read_by_it(any_
 
 
 @pytest.mark.parametrize("options", [
-    "(DELIMITER '=')", "(NULL 'ann@example.com')", "(FORMAT csv, QUOTE '''')", "(FORMAT csv, ESCAPE '\\')",
-    "(FORMAT binary)", "(ENCODING 'latin1')", "(DELIMITER ',', NULL ',')",
+    "(DELIMITER '=')", "(NULL 'ann@example.com')", "(FORMAT csv, QUOTE 'a')", "(FORMAT csv, ESCAPE '@')",
+    "(FORMAT csv, QUOTE ',')", "(ENCODING 'latin1')", "(DELIMITER ',', NULL ',')",
 ])  # fmt: skip
 def test_m3_other_spellings_are_not_read(options: str) -> None:
     assert copy_out(f"COPY t TO STDOUT {options}".encode()) is None
@@ -101,7 +125,11 @@ def test_a_row_that_does_not_fit_is_not_shown(row: bytes) -> None:
         mask_row(row, CALLED, lambda column, value: value, CopyOut(b"", False, False, b";", b"NULL"))
 
 
-@given(st.binary(max_size=60), st.sampled_from([CopyOut(b"", csv, False, b";", b"-") for csv in (False, True)]))
+ANY = [CopyOut(b"", csv, False, b";", b"-") for csv in (False, True)]
+ANY += [CopyOut(b"", True, False, b";", b"-", b"'", escape) for escape in (b"'", b"\\")]
+
+
+@given(st.binary(max_size=60), st.sampled_from(ANY))
 def test_any_bytes_are_read_or_refused(data: bytes, copy: CopyOut) -> None:
     for given_data in (data, messages([data]), messages([data]) + data):
         try:

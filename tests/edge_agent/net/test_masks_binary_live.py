@@ -116,3 +116,24 @@ def test_m1_a_frame_does_not_hide_a_value(edge: InProcessEdge, value: str) -> No
     for binary in (False, True):
         told = str(by_psycopg(edge, f"SELECT {value} FROM shop.shapes WHERE id = 1", binary=binary))
         assert not any(secret in told for secret in SECRETS)
+
+
+@pytest.mark.parametrize("policies", [MASKED, SEARCHED])
+def test_m3_a_binary_copy_shows_what_a_select_does(edge: InProcessEdge) -> None:
+    query = "SELECT id, one, doc, tags, mails, born FROM shop.shapes ORDER BY id"
+    with (
+        psycopg.connect(edge.dsn, autocommit=True) as caller,
+        caller.cursor() as cursor,
+        cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy,
+    ):
+        copy.set_types(["int4", "jsonb", "jsonb", "text[]", "varchar[]", "date"])
+        rows = list(copy.rows())
+    assert rows == by_psycopg(edge, query, binary=True)
+    assert not any(secret in str(rows) for secret in SECRETS)
+
+
+def test_m3_a_binary_copy_of_nothing_is_empty(edge: InProcessEdge) -> None:
+    with psycopg.connect(edge.dsn, autocommit=True) as caller, caller.cursor() as cursor:
+        with cursor.copy("COPY (SELECT one FROM shop.shapes WHERE false) TO STDOUT (FORMAT binary)") as copy:
+            assert list(copy.rows()) == []
+        assert caller.execute("SELECT 1").fetchone() == (1,)
