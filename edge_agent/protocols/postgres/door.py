@@ -120,7 +120,8 @@ _COPY_IN: Final = (
 COPY_OUT: Final = (
     "42501",
     "Values that are masked for you could not be told from others in this COPY. Send it as a simple query of its own, "
-    "in the text or CSV format, with HEADER, FORCE_QUOTE, a usual DELIMITER and NULL at most, or use SELECT.",
+    "in the text, CSV or binary format, with HEADER, FORCE_QUOTE and a usual DELIMITER, NULL, QUOTE and "
+    "ESCAPE at most, or use SELECT.",
 )
 _UNKNOWN: Final = (
     "55000",
