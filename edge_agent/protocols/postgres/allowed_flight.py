@@ -35,78 +35,88 @@ class AllowedFlight:
         transaction: The caller's.
         judgement: Of its text.
         command: What is recorded.
+        simple: It is a Query.
     """
 
-    __slots__ = ("_asks", "_core", "_transaction", "written")
+    __slots__ = ("_asks", "_core", "_simple", "_transaction", "written")
 
-    def __init__(self, core: Core, transaction: Transaction, judgement: Judgement, command: PostgresCommand) -> None:
+    def __init__(
+        self, core: Core, transaction: Transaction, judgement: Judgement, command: PostgresCommand, *, simple: bool
+    ) -> None:
         core.ticket += 1
         core.age += 1
         core.link.last_error = {}
         transaction.unkept = True
-        self._core, self._transaction, self._asks = core, transaction, not transaction.xid
+        self._core, self._transaction, self._asks, self._simple = core, transaction, not transaction.xid, simple
         self.written = Written(core.ticket, judgement, command)
         """For the journal, before anything is sent."""
 
-    @property
-    def question(self) -> bytes:
-        """What is sent after it."""
-        return self._core.hidden.assigned_xid + encode.SYNC_MESSAGE if self._asks else b""
+    def sent(self, data: bytes) -> bytes:
+        """What is sent of the caller's chunk, with the question: before the Sync of a group, after a Query."""
+        if not self._asks:
+            return data
+        rest = data if self._simple else data[: -len(encode.SYNC_MESSAGE)]
+        return rest + self._core.hidden.assigned_xid + encode.SYNC_MESSAGE
 
-    def believe(self, data: bytes, at: int) -> int | None:
+    def believe(self, data: bytes, hidden: int, at: int) -> bytes | None:
         """Take an answer that is the whole, if it is.
 
         Args:
             data: What the server sent.
+            hidden: How much of it, at its beginning, is not the client's.
             at: Where its CommandComplete begins.
 
         Returns:
-            Where ends what the client is to see of it. None: it is not the whole; nothing was done.
+            What the client is to see of it. None: it is not the whole; nothing was done.
         """
-        end = at + 1 + int.from_bytes(data[at + 1 : at + 5], "big")
-        shown, xid = end + len(_READY), self._transaction.xid
-        if data[end:shown] != _READY:
-            return None
+        end, xid = at + 1 + int.from_bytes(data[at + 1 : at + 5], "big"), self._transaction.xid
         if self._asks:
-            row, last = shown + len(ANSWERED), len(data) - len(_ASKED)
-            if not data.startswith(ANSWERED, shown) or not data.endswith(_ASKED) or data[row] != server.DATA_ROW:
+            asked = self._asked(data, end)
+            if asked is None:
                 return None
-            if row + 1 + int.from_bytes(data[row + 1 : row + 5], "big") != last:
-                return None
-            try:
-                (value,) = server.read_data_row(data, row, last)
-            except (InvalidInput, ValueError):
-                return None
-            xid = (value or b"").decode("ascii", "replace")
-        elif shown != len(data):
+            xid = asked
+        elif data[end:] != _READY:
             return None
         done = Answer()
-        done.tags.append(server.read_command_complete(data, at, end))
+        try:
+            done.tags.append(server.read_command_complete(data, at, end))
+        except InvalidInput:
+            return None
         self._transaction.xid = xid
         self._transaction.writes.append(Write(self.written.ticket, rows_of(done), xid))
-        return shown
+        return data[hidden:end] + _READY
 
-    def go_on(self, before: Iterator[Expected], *, simple: bool) -> Step:
-        """Its answer goes the general way: expect it, and wait for it.
+    def _asked(self, data: bytes, end: int) -> str | None:
+        """The transaction's id, of an answer that goes on here and is the whole; empty where it has none."""
+        if self._simple:
+            if not data.startswith(_READY, end):
+                return None
+            end += len(_READY)
+        row, last = end + len(ANSWERED), len(data) - len(_ASKED)
+        if not data.startswith(ANSWERED, end) or not data.endswith(_ASKED) or data[row] != server.DATA_ROW:
+            return None
+        if row + 1 + int.from_bytes(data[row + 1 : row + 5], "big") != last:
+            return None
+        try:
+            (value,) = server.read_data_row(data, row, last)
+        except (InvalidInput, ValueError):
+            return None
+        return (value or b"").decode("ascii", "replace")
 
-        Args:
-            before: What is to be answered before it.
-            simple: It is a Query.
-        """
+    def go_on(self, before: Iterator[Expected]) -> Step:
+        """Its answer goes the general way: expect it after what is to be answered before it, and wait for it."""
         answer, asked = Answer(), Answer()
-        self._core.link.await_answers(self._expected(before, answer, asked, simple=simple))
+        self._core.link.await_answers(self._expected(before, answer, asked))
         write = Write(self.written.ticket, xid=self._transaction.xid)
         return awaited(self._core, self._transaction, write, answer, asked)
 
-    def _expected(
-        self, before: Iterator[Expected], answer: Answer, asked: Answer, *, simple: bool
-    ) -> Iterator[Expected]:
+    def _expected(self, before: Iterator[Expected], answer: Answer, asked: Answer) -> Iterator[Expected]:
         yield from before
-        if simple:
+        if self._simple:
             yield Expected(expect.QUERY_TAKES, b"Z", answer=answer)
         else:
             yield Expected(expect.EXECUTE_TAKES, expect.EXECUTE_ENDS, answer=answer)
-            yield expect.HIDDEN_SYNC
         if self._asks:
             yield expect.hidden_commands(1, asked)
+        if self._asks or not self._simple:
             yield expect.HIDDEN_SYNC

@@ -152,11 +152,10 @@ class Lane:
             return None
         ends = self._end_of_rows(data, at, end)
         if self.write is not None:
-            shown = self.write.believe(data, self._complete) if ends else None
-            if shown is None:
-                return None
-            self.pending = b""
-            return data[self._hidden : shown]
+            shown = self.write.believe(data, self._hidden, self._complete) if ends else None
+            if shown is not None:
+                self.pending = b""
+            return shown
         if ends != end or not data.endswith(_READY[self._core.link.status]):
             return None
         self.pending = b""
@@ -194,7 +193,7 @@ class Lane:
         self._plan = None
         if write is not None:
             core.grouped = self.bind is not None
-            self._begin(write.go_on(self._before(Expected(b"", b"2", undo=self._unbind)), simple=self.bind is None))
+            self._begin(write.go_on(self._before(Expected(b"", b"2", undo=self._unbind))))
             return core.grouped
         if plan is None:
             core.link.await_answers(self._expected())
@@ -344,9 +343,9 @@ class Lane:
         core, transaction = self._core, self._core.transaction
         if transaction is None:
             raise ValueError("an allowed write goes this way in a transaction")
-        self.write = AllowedFlight(core, transaction, passage.judgement, command)
-        self._send(before_write(core, anew, simple=self.bind is None), data)
-        self.sent += self.write.question
+        simple = self.bind is None
+        self.write = AllowedFlight(core, transaction, passage.judgement, command, simple=simple)
+        self._send(before_write(core, anew, simple=simple), self.write.sent(data))
 
     def _send(self, front: Front | None, data: bytes) -> None:
         self._front, self._hidden, self.sent = front, 0, data
