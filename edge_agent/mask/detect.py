@@ -110,6 +110,12 @@ _RULES: Final[dict[Detector, tuple[tuple[bytes, ...], re.Pattern[bytes], Found]]
 """What can't be missing (none: a digit), the pattern, and the exact rule."""
 
 
+ESCAPED_LEVELS: Final = 3
+"""How often escapes are read in each other."""
+
+_ESCAPED: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|\\)")
+
+
 class Scan:
     """Some detectors, to be applied together."""
 
@@ -134,6 +140,23 @@ class Scan:
         runs = _CONTROLS.split(value)
         framed = (b"\n".join(run[skip:] for run in runs) for skip in range(4))
         return self.scrub(value) != value or any(self.scrub(joined) != joined for joined in framed)
+
+    def finds_escaped(self, value: bytes) -> bool:
+        """Whether anything is found once escapes as ``\\u0040`` are read: JSON within a text or an array.
+
+        An array's literal doubles a backslash, so it is read some levels deep.
+        """
+        for _ in range(ESCAPED_LEVELS):
+            if b"\\u" not in value:
+                return False
+            value = _ESCAPED.sub(_unescaped, value)
+            if self.scrub(value) != value:
+                return True
+        return False
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return chr(int(match[1], 16)).encode("utf-8", "surrogatepass") if match[1] else b"\\"
 
 
 class _Scrubber:

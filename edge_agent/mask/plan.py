@@ -94,8 +94,9 @@ class Plan:
         if shape is not None:
             return shape.searched(value, self.scan)
         if column in self.binary:
-            return None if self.scan.finds_framed(value) else value
-        return self.scan.scrub(value)
+            return None if self.scan.finds_framed(value) or self.scan.finds_escaped(value) else value
+        found = self.scan.scrub(value)
+        return None if self.scan.finds_escaped(found) else found
 
 
 def plan_of(

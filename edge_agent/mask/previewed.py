@@ -78,4 +78,6 @@ class ForReviewers:
             shown = masked(form, data, self._masks.key)
             return HIDDEN if shown is None else shown.decode("utf-8", "replace")
         found = data if self._scan is None else self._scan.scrub(data)
+        if self._scan is not None and self._scan.finds_escaped(found):
+            return HIDDEN
         return value if found == data else found.decode("utf-8", "replace")

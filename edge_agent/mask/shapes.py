@@ -89,6 +89,7 @@ class Shape:
                 found = (change_binary if self.binary else change_text)(value, scrub)
         except (UnreadableArray, UnreadableDocument):
             return None
+        spills |= scan.finds_escaped(found)
         # A key that begins in one text goes on in the next.
         return None if spills else found
 

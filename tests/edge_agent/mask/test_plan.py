@@ -75,3 +75,19 @@ def test_rows_are_masked_and_searched() -> None:
     )
     row = data_row([b"to ann@example.com", b"ann@example.com", b"x", b"\1ann@example.com", b"\0\0\0\7"])
     assert plan.mask(row) == data_row([b"to ***", b"a***@example.com", None, None, b"\0\0\0\7"])
+
+
+def test_m1_an_escape_in_json_within_a_text_or_an_array_hides_nothing() -> None:
+    json_array = 199
+    described = [
+        Described(0, 0, TEXT),
+        Described(0, 0, json_array),
+        Described(0, 0, json_array, 1),
+        Described(0, 0, TEXT),
+    ]
+    cleared = Cleared((True,) * 4)
+    plan = plan_of(described, COLUMNS, b"", touches=True, cleared=cleared, scan=Scan([Detector.EMAIL]))
+    once, twice = rb'{"m": "ann\u0040example.com"}', rb'{"{\"m\": \"ann\\u0040example.com\"}"}'
+    assert plan.mask(data_row([once, twice, b"\0\0\0\1" + once, rb"C:\users"])) == data_row(
+        [None, None, None, rb"C:\users"]
+    )

@@ -40,3 +40,4 @@ def test_m3_a_name_that_can_be_read_in_two_ways_is_hidden() -> None:
 
 def test_values_are_searched_everywhere() -> None:
     assert mask("public.notes", "text", "ask ann@example.com") == "ask ***"
+    assert mask("public.notes", "text", r'{"mail": "ann\u0040example.com"}') is HIDDEN

@@ -136,3 +136,33 @@ def test_m1_a_key_in_several_texts_is_not_shown_from_the_second_on() -> None:
 def test_m1_a_length_just_before_a_card_does_not_hide_it(length: int) -> None:
     text = CARD.encode().ljust(length, b" ")
     assert SCAN.finds_framed(struct.pack("!iIi", 1, 25, length) + text)
+
+
+ESCAPED = [
+    rb'{"mail": "ann\u0040example.com"}',
+    rb'{"{\"mail\": \"ann\\u0040example.com\"}"}',
+    rb'"{\"mail\": \"ann\\u0040example.com\"}"',
+    rb'{"{\"in\": \"{\\\"mail\\\": \\\"ann\\\\u0040example.com\\\"}\"}"}',
+    rb'{"card": "4111\u0020111111111111"}',
+]
+
+
+@pytest.mark.parametrize("value", ESCAPED)
+def test_m1_an_escape_in_a_text_hides_nothing(value: bytes) -> None:
+    assert SCAN.scrub(value) == value
+    assert SCAN.finds_escaped(value)
+
+
+def test_m1_an_escape_in_an_element_hides_nothing() -> None:
+    shape, element = shape_of(TEXTS, binary=False), r'{"mail": "ann\u0040example.com"}'
+    assert shape is not None
+    assert shape.searched(spelled("a", element), SCAN) is None
+    framed = shape_of(TEXTS, binary=True)
+    assert framed is not None and framed.searched(array("a", element), SCAN) is None
+
+
+@pytest.mark.parametrize(
+    "value", [rb"C:\users\bob", rb'{"a": "\u00e9t\u00e9"}', b"plain", rb"\u", rb"\u004", b"\\" * 99]
+)
+def test_other_escapes_are_no_find(value: bytes) -> None:
+    assert not SCAN.finds_escaped(value)
