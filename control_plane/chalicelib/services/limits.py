@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+MAX_EDIT_SECONDS: Final = 47 * 3600
+"""Largest `edit_seconds`: each store forgets edits some time, and must not before they no longer count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +18,7 @@ class Limits:
         lapse_seconds: How long an approval waits to be spent.
         retry_seconds: How long an approved retry grant waits for its caller to send the same again.
         spend_seconds: How long a spent Request waits for its result before it is in doubt.
-        edit_seconds: For how long whoever edited the rules may not decide under them.
+        edit_seconds: For how long whoever edited the rules may not decide under them; at most `MAX_EDIT_SECONDS`.
         bundle_seconds: How long a Bundle is good for.
         bundle_refresh_seconds: How often Edges are asked to look for a newer one, where their owner says nothing.
         token_seconds: How long an enrolment token can be used.
@@ -37,6 +41,8 @@ class Limits:
         for name in self.__slots__:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.edit_seconds > MAX_EDIT_SECONDS:
+            raise ValueError(f"edit_seconds must be at most {MAX_EDIT_SECONDS}")
 
     def lapse_of(self, retry: bool) -> int:
         """Seconds for which an approval can be spent: of a retry grant, or of a Command whose caller waits for it."""

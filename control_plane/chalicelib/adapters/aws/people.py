@@ -25,7 +25,7 @@ from .records import outbox
 from .table import TTL, Action, Check, ConditionFailed, Delete, Item, Key, Put, Table, Update
 
 EDIT_KEPT_MILLISECONDS: Final = 48 * 3_600_000
-"""After which DynamoDB may drop an edit; `Limits.edit_seconds` must be less."""
+"""After which DynamoDB may drop an edit; `MAX_EDIT_SECONDS` is less."""
 
 MAX_ATTEMPTS: Final = 8
 """How often a change is judged anew that others overtook."""
