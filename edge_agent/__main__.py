@@ -18,6 +18,7 @@ from edge_agent import runtime
 from edge_agent.config import EdgeConfig, load, parse, read
 from edge_agent.control.enrolment import enrol as enrol_edge
 from edge_agent.control.identity import StateFolder
+from edge_agent.log import say_always
 from edge_agent.net.http import ControlHttp
 from edge_agent.secret import Secret
 from edge_agent.serving import take_seat
@@ -79,6 +80,7 @@ def run(path: Path) -> None:
 @click.option("--door", type=int, required=True)
 def worker(number: int, link: int, door: int) -> None:
     """Be a worker of an Edge. The Edge starts it, with sockets that nobody else has."""
+    say_always(worker=number)
 
     async def work() -> str:
         seat = await take_seat(number, socket.socket(fileno=link), socket.socket(fileno=door))

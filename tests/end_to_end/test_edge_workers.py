@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -282,7 +283,9 @@ def until_each_knows(deployment: Deployment) -> None:
     end = time.monotonic() + 20
     while True:
         lines = [line for line in deployment.edge.log.read_text().splitlines() if '"event": "bundle"' in line]
-        if sum(line == lines[-1] for line in lines) >= 3:
+        told = [json.loads(line) for line in lines]
+        newest = max(line["revision"] for line in told)
+        if {line.get("worker") for line in told if line["revision"] == newest} == {None, 1, 2}:
             return
         assert time.monotonic() < end, lines
         select.select([], [], [], 0.05)
