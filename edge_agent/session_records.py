@@ -14,15 +14,20 @@ from edge_agent.protocols.postgres.door import Judgement
 from edge_agent.protocols.postgres.events import Forwarded, Written
 from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.recorder.bodies import SessionKey
-from edge_agent.recorder.header import Form, Line
+from edge_agent.recorder.header import Form, Line, ResultForm
 from edge_agent.recorder.journal import Journal
 from twokeys.caller import Caller
 from twokeys.command import QueryProtocol
-from twokeys.digest import sha256
+from twokeys.digest import MAX_INTEGER, sha256
 from twokeys.record import RecordType
 
 MAX_FORMS: Final = 512
 """Headers that one session keeps spelled."""
+
+DONE: Final = "done"
+"""The outcome of a write that was committed."""
+
+_COUNTED: Final = {"rows", "xid"}
 
 _SEEN: Final = object()
 """Of a Passage that was recorded once."""
@@ -37,6 +42,23 @@ class Filled:
 
     def __init__(self, line: Line, text: bytes) -> None:
         self.line, self.text = line, text
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A write that was recorded: what its result has in common with it.
+
+    Args:
+        judgement: Of its text.
+        header: Columns of its record, which are its result's too, but for the type.
+        text_digest: Of its text.
+        forward_seq: Sequence of its record.
+    """
+
+    judgement: Judgement
+    header: Mapping[str, object]
+    text_digest: str
+    forward_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +86,7 @@ class SessionRecords:
     def __init__(self, journal: Journal, key: SessionKey, facts: SessionFacts) -> None:
         self._journal, self._key = journal, key
         self._forms: dict[tuple[int, RecordType], tuple[Judgement, Mapping[str, object], Form | None]] = {}
+        self._results: dict[int, tuple[Judgement, ResultForm | None]] = {}
         self._who: dict[str, object] = {
             "session": facts.id,
             "target": facts.target,
@@ -118,19 +141,45 @@ class SessionRecords:
         header = self._header(judgement, RecordType.COMMAND) | {"text_digest": digest}
         self._journal.append(header | {"xid": xid} if xid else header, _encode(body), self._key)
 
-    def written(self, write: Written) -> dict[str, object]:
-        """Append that a write is forwarded. Raises Unavailable: then it must not be.
-
-        Returns:
-            What its result has in common with it, and its sequence.
-        """
+    def written(self, write: Written) -> Begun:
+        """Append that a write is forwarded, and say what `ended` needs. Raises Unavailable: then it must not be."""
         header, form = self._spelled(write.judgement, RecordType.FORWARD)
         body, digest = _encode(write.command.to_json()), sha256(write.command.text)
         if form is not None:
             self._journal.append_line(form.of(digest), body, self._key)
         else:
             self._journal.append({**header, "text_digest": digest}, body, self._key)
-        return {**header, "text_digest": digest, "forward_seq": self._journal.sequence}
+        return Begun(write.judgement, header, digest, self._journal.sequence)
+
+    def ended(self, begun: Begun, outcome: str, told: Mapping[str, object]) -> None:
+        """Append how such a write ended. Raises Unavailable.
+
+        Args:
+            begun: What `written` said.
+            outcome: In a word.
+            told: Rows, xid, SQLSTATE and reason, where they are known.
+        """
+        rows, xid = told.get("rows"), told.get("xid")
+        if outcome == DONE and told.keys() == _COUNTED and type(rows) is int and rows <= MAX_INTEGER:
+            form = self._result_form(begun)
+            if form is not None and type(xid) is str and xid.isascii() and xid.isdecimal():
+                self._journal.append_result(form, begun.forward_seq, rows, begun.text_digest, xid)
+                return
+        same = {"text_digest": begun.text_digest, "forward_seq": begun.forward_seq, "outcome": outcome}
+        self.append(RecordType.RESULT, {**begun.header, **same, **told})
+
+    def _result_form(self, begun: Begun) -> ResultForm | None:
+        """When it comes for the second time."""
+        known = self._results.get(id(begun.judgement))
+        again = known is not None and known[0] is begun.judgement
+        if known is not None and again and known[1] is not None:
+            return known[1]
+        header = {**begun.header, "type": RecordType.RESULT.value, "outcome": DONE}
+        form = self._journal.result_form(header) if again else None
+        if len(self._results) >= MAX_FORMS:
+            self._results.clear()
+        self._results[id(begun.judgement)] = (begun.judgement, form)
+        return form
 
     async def on_disk(self) -> None:
         """Return when all that was appended so far survives a power cut. Raises Unavailable."""

@@ -32,7 +32,7 @@ from edge_agent.net.unfinished import Unfinished
 from edge_agent.net.wire import Wire, WireLost
 from edge_agent.protocols.postgres import events
 from edge_agent.protocols.postgres.session import Session
-from edge_agent.session_records import SessionFacts, SessionRecords
+from edge_agent.session_records import Begun, SessionFacts, SessionRecords
 from edge_agent.trial import Trial
 from twokeys.digest import canonical
 from twokeys.effect import Effect
@@ -77,7 +77,7 @@ class Relay:
         self._copies = CopyDesk(around.copies, session, self._settle, self._spawn)
         self._masks, self._tables_moved = masks, tables_moved
         self._movers: set[int] = set()
-        self._written: dict[int, dict[str, object]] = {}
+        self._written: dict[int, Begun] = {}
         """Of writes that were forwarded and have no outcome yet, what their results say of them."""
         self._learning: asyncio.TimerHandle | None = None
         self._unfinished: Unfinished | None = None
@@ -328,10 +328,12 @@ class Relay:
         found = self._written.pop(outcome.ticket, None)
         if found is None:
             return
-        result: dict[str, object] = {"outcome": OUTCOMES[outcome.ending]}
         told = {"rows": outcome.rows, "sqlstate": outcome.sqlstate, "reason": outcome.reason, "xid": outcome.xid}
-        result |= {name: value for name, value in told.items() if value not in (None, "")}
-        self._quietly(RecordType.RESULT, found | result)
+        try:
+            known = {name: value for name, value in told.items() if value not in (None, "")}
+            self._records.ended(found, OUTCOMES[outcome.ending], known)
+        except TwokeysError as error:
+            self._session.end(error.happened)
 
     async def _keep_records(self) -> None:
         try:

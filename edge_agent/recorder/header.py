@@ -33,8 +33,18 @@ _PYTHON: Final[dict[ColumnType, type]] = {
     ColumnType.BOOLEAN: bool,
     ColumnType.TEXT_LIST: list,
 }
-_BLANKS: Final = {"body_sha256": (b'"', b'"'), "seq": (b"", b""), "text_digest": (b'"', b'"'), "time": (b'"', b'"')}
-"""The blanks of a `Form` in their order, with what stands before and after their values."""
+_QUOTED: Final = (b'"', b'"')
+_NUMBER: Final = (b"", b"", MAX_INTEGER)
+_DIGEST: Final = (*_QUOTED, "0" * 64)
+_TIME: Final = (*_QUOTED, "2026-11-22T20:00:00.000Z")
+_BLANKS: Final = {"body_sha256": _DIGEST, "seq": _NUMBER, "text_digest": _DIGEST, "time": _TIME}
+"""The blanks of a `Form` in their order, with what stands before and after their values, and a longest value."""
+
+_RESULT_BLANKS: Final = {
+    "forward_seq": _NUMBER, "rows": _NUMBER, "seq": _NUMBER, "text_digest": _DIGEST, "time": _TIME,
+    "xid": (*_QUOTED, "0" * 20),
+}  # fmt: skip
+"""The same of a `ResultForm`."""
 
 _TYPES: Final = {column.name: _PYTHON[column.type] for column in RECORDS.columns if column.name not in OWN_FIELDS}
 
@@ -94,26 +104,49 @@ class Form:
     __slots__ = ("_pieces",)
 
     def __init__(self, header: Mapping[str, object], source: str) -> None:
-        check(header)
-        own = {"seq": MAX_INTEGER, "source": source, "time": "2026-11-22T20:00:00.000Z", "body_sha256": "0" * 64}
-        whole = {**header, "text_digest": "0" * 64}
-        if len(spell(whole, own)) != len(_dumps({**whole, **own})):
-            header = {name: _shorter(value) for name, value in header.items()}
-        pieces, between = [], b"{"
-        for name in sorted({*header, *OWN_FIELDS, *_BLANKS}):
-            opens, closes = _BLANKS.get(name, (b"", b""))
-            if name in _BLANKS:
-                pieces.append(between + b'"%b":%b' % (name.encode(), opens))
-                between = closes + b","
-            else:
-                between += _dumps({name: source if name == "source" else header[name]})[1:-1] + b","
-        pieces.append(between[:-1] + b"}")
-        self._pieces = tuple(pieces)
+        self._pieces = _pieces(header, source, _BLANKS)
 
     def of(self, text_digest: str) -> Line:
         """The form of one text."""
         first, second, third, fourth, last = self._pieces
         return Line(first, second, b"%b%b%b" % (third, text_digest.encode(), fourth), last)
+
+
+class ResultForm:
+    """The same for the results of a statement that has done what it was to do: without a body, and with its counts.
+
+    Args: as `Form`, without the blanks.
+    """
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, header: Mapping[str, object], source: str) -> None:
+        self._pieces = _pieces(header, source, _RESULT_BLANKS)
+
+    def fill(self, forward_seq: int, rows: int, sequence: int, text_digest: str, time_text: str, xid: str) -> bytes:
+        """The canonical line: what `spell` gives for the same. Numbers are from 0 to 2**53 - 1, `xid` is digits."""
+        a, b, c, d, e, f, g = self._pieces
+        values = a, forward_seq, b, rows, c, sequence, d, text_digest.encode(), e, time_text.encode(), f, xid.encode()
+        return b"%b%d%b%d%b%d%b%b%b%b%b%b%b" % (*values, g)
+
+
+def _pieces(
+    header: Mapping[str, object], source: str, blanks: Mapping[str, tuple[bytes, bytes, object]]
+) -> tuple[bytes, ...]:
+    """What stands before, between and behind the blanks. Raises InvalidInput."""
+    check(header)
+    whole = {**header, "source": source, **{name: longest for name, (_, _, longest) in blanks.items()}}
+    if len(spell(whole, {})) != len(_dumps(whole)):
+        header = {name: _shorter(value) for name, value in header.items()}
+    pieces, between = [], b"{"
+    for name in sorted({*header, "source", *blanks}):
+        if name in blanks:
+            opens, closes, _ = blanks[name]
+            pieces.append(between + b'"%b":%b' % (name.encode(), opens))
+            between = closes + b","
+        else:
+            between += _dumps({name: source if name == "source" else header[name]})[1:-1] + b","
+    return (*pieces, between[:-1] + b"}")
 
 
 class Line:

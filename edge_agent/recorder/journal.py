@@ -22,7 +22,7 @@ from edge_agent.config import RecorderSection
 from edge_agent.durable import FILE_MODE, FOLDER_MODE
 from edge_agent.recorder.bodies import SessionKey
 from edge_agent.recorder.disk import DiskWatch, free_bytes
-from edge_agent.recorder.header import Form, Line, TimeText, check, spell
+from edge_agent.recorder.header import Form, Line, ResultForm, TimeText, check, spell
 from edge_agent.recorder.open_segment import OpenSegment
 from edge_agent.recorder.scan import scan
 from edge_agent.recorder.segments import LOCK_NAME, SegmentFiles, list_segments
@@ -128,6 +128,18 @@ class Journal:
         cipher = key.encrypt(sequence, body)
         body_sha256 = hashlib.sha256(cipher).hexdigest()
         self._put(line.fill(body_sha256, sequence, self._time_text(self._now())), sequence, cipher, key)
+
+    def result_form(self, header: Mapping[str, object]) -> ResultForm:
+        """A header for `append_result`, spelled once. Raises InvalidInput when it can't be recorded."""
+        return ResultForm(header, self._source)
+
+    def append_result(self, form: ResultForm, forward_seq: int, rows: int, text_digest: str, xid: str) -> None:
+        """As `append`, without a body, for what a statement did that comes again and again; see `ResultForm`."""
+        if self._failure:
+            raise self._failure
+        sequence = self._sequence + 1
+        line = form.fill(forward_seq, rows, sequence, text_digest, self._time_text(self._now()), xid)
+        self._put(line, sequence, b"", None)
 
     def _put(self, line: bytes, sequence: int, cipher: bytes, key: SessionKey | None) -> None:
         now = time.monotonic()

@@ -6,12 +6,15 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from edge_agent.protocols.postgres.door import Judgement
-from edge_agent.protocols.postgres.events import Forwarded
+from edge_agent.protocols.postgres.events import Forwarded, Written
 from edge_agent.session_records import MAX_FORMS, SessionFacts, SessionRecords
-from tests.edge_agent.protocols.postgres.doors import CALLER, TestDoor
+from tests.edge_agent.protocols.postgres.doors import ALLOW_ALL, CALLER, TestDoor
 from tests.edge_agent.recorder.journals import journal_in, session_key
-from twokeys.command import QueryProtocol
+from twokeys.command import PostgresCommand, QueryProtocol
+from twokeys.digest import MAX_INTEGER
 from twokeys.segment_files import split_bodies
 
 FACTS = SessionFacts("ses_1", "sample-db", "sample", CALLER, 'a "client", {odd}')
@@ -68,3 +71,44 @@ def test_more_statements_than_are_kept_spelled_are_recorded_all_the_same(tmp_pat
     found = written(tmp_path, *twice)
     assert len(found) == 2 * len(texts)
     assert len({header["text_digest"] for header in found}) == len(texts)
+
+
+WRITE = b"UPDATE shop.orders SET total = 1 WHERE id = $1"
+
+
+def results(folder: Path, times: int, *told: dict[str, object], outcome: str = "done") -> list[dict[str, object]]:
+    """The headers of the results of one write, each told so, after `times` others like the first."""
+
+    async def write() -> None:
+        journal = journal_in(folder)
+        records = SessionRecords(journal, session_key(FACTS.id), FACTS)
+        begun = Written(
+            1, TestDoor(ALLOW_ALL).judge(QueryProtocol.EXTENDED, WRITE), PostgresCommand(QueryProtocol.EXTENDED, WRITE)
+        )
+        for one in (*told[:1] * times, *told):
+            records.ended(records.written(begun), outcome, one)
+        await journal.close()
+
+    asyncio.run(write())
+    (path,) = folder.glob("*.journal")
+    found = [json.loads(line[65:]) for line in path.read_bytes().split(b"\n")[1:-1]]
+    return [header for header in found if header["type"] == "result"][times:]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"rows": 3, "xid": "777"}, {"rows": 0, "xid": "18446744073709551615"}, {"xid": "777"}, {"rows": 3},
+     {"rows": MAX_INTEGER, "xid": "1"}, {"rows": 3, "xid": "not digits"}, {"rows": 3, "xid": "7", "reason": "odd"}],
+)  # fmt: skip
+@pytest.mark.parametrize("outcome", ["done", "failed"])
+def test_a_result_that_comes_again_is_recorded_as_the_first_time(
+    tmp_path: Path, told: dict[str, object], outcome: str
+) -> None:
+    (first,) = results(tmp_path / "first", 0, told, outcome=outcome)
+    (later,) = results(tmp_path / "later", 3, told, outcome=outcome)
+    own = {*OWN, "forward_seq"}
+    assert {k: v for k, v in later.items() if k not in own} == {k: v for k, v in first.items() if k not in own}
+    assert (first["forward_seq"], later["forward_seq"]) == (1, 7)
+    assert (first["seq"], later["seq"]) == (2, 8)
+    assert {"rows": first.get("rows"), "xid": first.get("xid")} == {"rows": told.get("rows"), "xid": told.get("xid")}
+    assert first["outcome"] == outcome and first["in_transaction"] is True

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.recorder.header import OWN_FIELDS, Form, TimeText, check, spell
+from edge_agent.recorder.header import OWN_FIELDS, Form, ResultForm, TimeText, check, spell
 from twokeys.digest import MAX_INTEGER, canonical
 from twokeys.errors import InvalidInput
 from twokeys.record import MAX_LINE_BYTES, RecordType
@@ -49,6 +49,22 @@ def test_a_form_is_filled_as_its_header_is_spelled(header: dict[str, object], ow
     header = {name: value for name, value in header.items() if name != "text_digest"}
     line = Form(header, str(own["source"])).of(it).fill(str(own["body_sha256"]), int(str(own["seq"])), str(own["time"]))
     assert line == spell({**header, "text_digest": it}, own)
+
+
+COUNTS = {"forward_seq": st.integers(0, MAX_INTEGER), "rows": st.integers(0, MAX_INTEGER),
+          "xid": st.integers(0, 2**64 - 1).map(str), "text_digest": st.sampled_from(["0" * 64, "e" * 64])}  # fmt: skip
+
+
+@given(HEADERS, OWN, st.fixed_dictionaries(COUNTS))
+def test_the_form_of_a_result_is_filled_as_its_header_is_spelled(
+    header: dict[str, object], own: dict[str, object], counts: dict[str, object]
+) -> None:
+    header = {name: value for name, value in header.items() if name not in COUNTS}
+    form, sequence, when = ResultForm(header, str(own["source"])), int(str(own["seq"])), str(own["time"])
+    forward, rows = int(str(counts["forward_seq"])), int(str(counts["rows"]))
+    line = form.fill(forward, rows, sequence, str(counts["text_digest"]), when, str(counts["xid"]))
+    same = {name: value for name, value in own.items() if name != "body_sha256"}
+    assert line == spell({**header, **counts}, same)
 
 
 def test_the_form_of_a_long_header_is_shortened_as_its_line_would_be() -> None:
