@@ -33,9 +33,9 @@ def test_psycopg_write_is_applied_after_approval(scene: Scene) -> None:
         assert client.execute("UPDATE orders SET total = %s WHERE id = 1", [11]).rowcount == 1
         with client.transaction():
             assert client.execute("UPDATE orders SET total = 12 WHERE id = 2").rowcount == 1
-        rows = client.execute("INSERT INTO orders (customer_id, total) VALUES (1, 5) RETURNING total").fetchall()
-        assert [str(total) for (total,) in rows] == ["5.00"]
-        assert client.execute("DELETE FROM orders WHERE total = 5").rowcount == 1
+        rows = client.execute("INSERT INTO orders (customer_id, total) VALUES (1, 5) RETURNING id, total").fetchall()
+        assert [str(total) for _, total in rows] == ["5.00"]
+        assert client.execute("DELETE FROM orders WHERE id = %s", [rows[0][0]]).rowcount == 1
     assert (scene.total(1), scene.total(2), scene.asked) == ("11.00", "12.00", 4)
 
 
