@@ -1,8 +1,7 @@
 """Whom the tokens of an issuer stand for, and which issuers can be trusted side by side.
 
 Rules:
-  1. A token's caller id is its issuer's prefix and its `sub`, spelled so that it can be one (`caller_id`); the same
-     prefix comes before its groups.
+  1. A token's caller id is its issuer's prefix and its `sub`; the same prefix comes before its groups.
   2. Prefixes differ, and none begins another: each id belongs to one issuer at most.
   3. One issuer may do without a prefix, if an owner says so in so many words. No id that begins with another issuer's
      prefix is its own.
@@ -30,10 +29,6 @@ MAX_URL: Final = 200
 MAX_CLAIM: Final = 64
 """Longest name of a claim."""
 
-MAX_SUBJECT: Final = 255
-"""Longest `sub`, in ASCII characters (OpenID Connect Core 1.0 section 2)."""
-
-_UNSPELLED: Final = re.compile(r"[^A-Za-z0-9._@-]")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,30}\+")
 
 
@@ -44,22 +39,6 @@ def issuer_of(caller_id: str, issuers: Iterable[Issuer]) -> Issuer | None:
     if not found:
         found = [one for one in known if one.bare_subjects and not one.subject_prefix]
     return found[0] if len(found) == 1 else None
-
-
-def caller_id(prefix: str, subject: str) -> str:
-    """The caller of an issuer's subject: ``gh+`` and ``repo:org/app`` are ``gh+repo+3Aorg+2Fapp``.
-
-    Behind a prefix, what an id can't hold is ``+`` and two hexadecimal digits, ``+`` itself too, so that no two
-    subjects are one caller. A bare subject is a caller as it is. Whether it is short enough, `Caller` says.
-
-    Raises:
-        InvalidInput: for a subject that is empty, too long, or not printable ASCII.
-    """
-    if not 0 < len(subject) <= MAX_SUBJECT or not (subject.isascii() and subject.isprintable()):
-        raise InvalidInput("A token's subject can't be a caller.", not_done="Nobody was signed in.", code="bad_subject")
-    if not prefix:
-        return subject
-    return prefix + _UNSPELLED.sub(lambda found: f"+{ord(found[0]):02X}", subject)
 
 
 def may_stand_for(issuer: Issuer, kind: CallerKind) -> bool:

@@ -11,9 +11,8 @@ import click
 import msgspec
 
 from twokeys.bundle import Issuer
-from twokeys.caller import Caller, CallerKind
 from twokeys.errors import InvalidInput, Refused, Unavailable
-from twokeys.issuer import caller_id, checked_issuer
+from twokeys.issuer import checked_issuer
 from twokeys.issuer_keys import thumbprint
 from twokeys_cli import output
 from twokeys_cli.api import Api, connection, signed_in
@@ -28,11 +27,9 @@ def issuer() -> None:
     \b
     twokeys issuer list
     twokeys issuer add https://ci.example --prefix ci+ --sponsor-claim sponsor
-    twokeys issuer caller ci+ repo:org/app:ref:refs/heads/main
     twokeys issuer remove https://ci.example
 
     The token with the subject `deploy` is then of the caller `ci+deploy`. Its audience is `twokeys:edge:TARGET`.
-    Subjects with other characters, as GitHub Actions and Kubernetes have them, are spelled: `twokeys issuer caller`.
     """
 
 
@@ -50,19 +47,6 @@ def list_(url: str, ca_file: Path | None, form: str) -> None:
         [one.issuer, one.subject_prefix or "bare", one.sponsor_claim, one.groups_claim, _keys(one)] for one in found
     ]
     output.console().print(output.table(columns, rows))
-
-
-@issuer.command()
-@click.argument("prefix")
-@click.argument("subject")
-def caller(prefix: str, subject: str) -> None:
-    """Print the user name at an Edge of an issuer's SUBJECT (`sub`), whose callers begin with PREFIX.
-
-    \b
-      twokeys issuer caller gh+ repo:org/app:environment:prod
-      twokeys issuer caller k8s+ system:serviceaccount:prod:migrator
-    """
-    click.echo(Caller(caller_id(prefix, subject), CallerKind.MACHINE).id)
 
 
 @issuer.command()

@@ -115,10 +115,6 @@ def test_a_token_signs_in_while_its_issuer_is_trusted(whole: Deployment, certifi
     ):
         assert not signs_in(dsn(whole, certificate, user, password, tls)), user
 
-    job, subject = "ci+repo+3Aorg+2Fapp+3Aref+3Arefs+2Fheads+2Fmain", "repo:org/app:ref:refs/heads/main"
-    assert signs_in(dsn(whole, certificate, job, token(subject)))
-    assert not signs_in(dsn(whole, certificate, job, token("repo:org/app")))
-
     caller = WaitingCaller(deploy, "UPDATE shop.orders SET status = 'shipped' WHERE id = 61")
     request = whole.one_pending()
     assert (request["caller"], request["sponsor"]) == ("ci+deploy", "ann")

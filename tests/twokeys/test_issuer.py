@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
 from twokeys.bundle import Issuer, Prefix
-from twokeys.caller import Caller, CallerKind
+from twokeys.caller import CallerKind
 from twokeys.errors import Conflict, InvalidInput
-from twokeys.issuer import MAX_ISSUERS, caller_id, checked_issuer, issuer_of, may_stand_for
+from twokeys.issuer import MAX_ISSUERS, checked_issuer, issuer_of, may_stand_for
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC: dict[str, Any] = {**ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True), "kid": "k"}
@@ -114,37 +114,3 @@ def test_the_wire_takes_the_same_prefixes(text: str) -> None:
     assert msgspec.convert("ci+", Prefix) == "ci+"
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(text, Prefix)
-
-
-@pytest.mark.parametrize(
-    ("subject", "caller"),
-    [
-        ("deploy", "ci+deploy"),
-        ("repo:org/app:ref:refs/heads/main", "ci+repo+3Aorg+2Fapp+3Aref+3Arefs+2Fheads+2Fmain"),
-        ("system:serviceaccount:prod:migrator", "ci+system+3Aserviceaccount+3Aprod+3Amigrator"),
-        ("a+b", "ci+a+2Bb"),
-        ("a%2Bb c", "ci+a+252Bb+20c"),
-    ],
-)
-def test_a_subject_is_spelled_as_a_caller(subject: str, caller: str) -> None:
-    assert caller_id("ci+", subject) == caller
-    assert issuer_of(caller, [issuer(), issuer("https://other.example", "other+")]) == issuer()
-
-
-@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40),
-       st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40))  # fmt: skip
-def test_a7_no_two_subjects_are_one_caller(one: str, other: str) -> None:
-    assert (caller_id("ci+", one) == caller_id("ci+", other)) == (one == other)
-    assert caller_id("ci+", one).removeprefix("ci+").replace("+", "").replace("_", "").isprintable()
-
-
-@pytest.mark.parametrize("subject", ["", "x" * 256, "a\nb", "a\x00", "\u00e4"])
-def test_a_subject_that_is_none_is_refused(subject: str) -> None:
-    with pytest.raises(InvalidInput):
-        caller_id("ci+", subject)
-
-
-def test_a7_a_bare_subject_is_never_spelled() -> None:
-    assert caller_id("", "repo:org") == "repo:org"
-    with pytest.raises(InvalidInput):
-        Caller(caller_id("", "repo:org"), CallerKind.MACHINE)

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 
 from tests.twokeys.test_issuer import KEY, PUBLIC, URL
 from tests.twokeys_cli.control_server import Server, serving
@@ -135,10 +134,3 @@ def test_the_thumbprint_is_that_of_the_rfc() -> None:
     """RFC 7638 section 3.1, and RFC 8037 appendix A.3."""
     okp = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
     assert thumbprint(okp) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
-
-
-def test_the_user_name_of_a_subject_is_printed() -> None:
-    said = CliRunner().invoke(issuer, ["caller", "gh+", "repo:org/app"])
-    assert (said.exit_code, said.output) == (0, "gh+repo+3Aorg+2Fapp\n")
-    with pytest.raises(InvalidInput):
-        CliRunner().invoke(issuer, ["caller", "gh+", "x" * 200], catch_exceptions=False)

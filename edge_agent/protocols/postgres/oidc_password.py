@@ -20,7 +20,6 @@ from typing import Any, Final
 
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import Refused, TwokeysError
-from twokeys.issuer import caller_id
 from twokeys.issuer_keys import IssuerKeys
 
 # PyJWT is imported where a token is read: it is 4 MB that an Edge without issuers does not need.
@@ -43,7 +42,7 @@ class TokenIdentity:
     """What a verified token says.
 
     Args:
-        subject: Its issuer's prefix and its `sub`, as a caller id (`twokeys.issuer.caller_id`).
+        subject: Its issuer's prefix and its `sub`, a legal caller id.
         issuer: Its `iss`.
         sponsor: From the configured claim, or empty.
         groups: From the configured claim, each behind the issuer's prefix, sorted.
@@ -152,7 +151,7 @@ def _identity(claims: Mapping[str, Any], issuer: IssuerKeys, expires_at: int) ->
     # A machine, to have id and sponsor checked; who it is in truth, the registry says.
     prefix = issuer.subject_prefix
     named = tuple(sorted({prefix + group for group in groups}))
-    checked = Caller(caller_id(prefix, subject), CallerKind.MACHINE, sponsor, named)
+    checked = Caller(prefix + subject, CallerKind.MACHINE, sponsor, named)
     return TokenIdentity(checked.id, issuer.issuer, checked.sponsor, checked.groups, expires_at)
 
 
