@@ -35,3 +35,9 @@ def test_the_policies_of_the_page_on_approvals_are_valid() -> None:
         Policies(STARTER_TEXT + sample, 1)
     for name in ("MAX_WAIT_SECONDS", "MAX_BUDGET_ROWS", "MAX_BUDGET_MINUTES"):
         assert f"to {getattr(policy, name)}" in text, name
+
+
+def test_the_map_of_the_postgresql_protocol_names_each_of_its_modules() -> None:
+    folder = ROOT / "edge_agent" / "protocols" / "postgres"
+    words = set(re.findall(r"\w+", (folder / "__init__.py").read_text()))
+    assert not {path.stem for path in folder.glob("*.py") if path.stem != "__init__"} - words

@@ -24,7 +24,12 @@ MAX_PASSWORD_BYTES = 1024
 
 
 @click.command()
-@click.option("--state", type=click.Path(path_type=Path), help="Folder for everything; default: ./twokeys-state.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Folder for everything; default: ./twokeys-state, or one under /var/lib/twokeys where root runs this in a "
+    "folder that no other user can pass.",
+)
 @click.option("--upstream", metavar="URL", help="Your database: postgresql://ROLE@HOST:PORT/DATABASE.")
 @click.option(
     "--upstream-password-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="ROLE's password."

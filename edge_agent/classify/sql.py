@@ -102,10 +102,10 @@ def _unparsable(text: bytes, error: Unparsable, limits: SqlLimits) -> SqlVerdict
     if error.too_complex:
         return _refused("The text is nested too deeply to be judged. Split it.", "54001")
     if error.position == 0:
-        return _refused("Syntax error (PostgreSQL's scanner). Nothing was sent to the server.", "42601")
+        return _refused("Syntax error (PostgreSQL's scanner).", "42601")
     where = len(text[: max(0, error.position - 1)].decode("utf-8", "replace")) + 1
     said = f"Syntax error at character {where} (PostgreSQL {GRAMMAR_MAJOR}'s grammar)."
-    return _refused(f"{said} Nothing was sent to the server.", "42601", normalise(text, UNKNOWN_KIND, limits))
+    return _refused(said, "42601", normalise(text, UNKNOWN_KIND, limits))
 
 
 def _refused(refusal: str, sqlstate: str, normalised: str = UNKNOWN_KIND) -> SqlVerdict:

@@ -315,6 +315,8 @@ class Client:
         elif judgement.route in (Route.REFUSED, Route.MIXED):
             state, why = MIXED if judgement.route is Route.MIXED else judgement.refusal
             state, said, hint = state or sqlstate.NOT_SUPPORTED, f"twokeys: refused: {why}", "Nothing was run."
+            if state == sqlstate.SYNTAX_ERROR:
+                hint = "Nothing was run. Correct the text and send it again."
             if not why:
                 said = "twokeys: refused: transaction control can't be held for approval."
         else:

@@ -272,8 +272,8 @@ class Startup:
         said = Refused(
             f'password authentication failed for user "{user}"',
             not_done="No session was begun.",
-            advice="Get a credential with: twokeys login. A token counts over TLS, for its own subject, and only with "
-            "this target's audience.",
+            advice="An owner makes a caller's credential with: twokeys credential create CALLER TARGET. A token "
+            "counts over TLS, for its own subject, and only with this target's audience.",
             code=code,
         )
         return self._end(sqlstate.INVALID_CREDENTIAL, said)
