@@ -64,7 +64,7 @@ PROOFS: Final = {
         "W3 G5", f"{NET}test_names_live.py", "wheel and test_w3_names_are_forgotten"
     ),
     "portals of the protocol are closed to SQL": Proof("W3", f"{NET}test_names_live.py", "test_w3_sql_cannot_fetch"),
-    "no row limit for writes": Proof("W4", f"{CORE}test_session_rewind.py", "row_limit"),
+    "a portal that wrote in part is closed": Proof("W4", f"{NET}test_attacks_live.py", "wheel and test_w4_the_rest"),
     "a search path that moved": Proof("W6", f"{NET}test_session_moves_live.py", "wheel and test_w6_a_path_moved"),
     "a search path is narrowed alone": Proof(
         "W6",

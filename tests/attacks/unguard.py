@@ -26,7 +26,6 @@ from edge_agent.protocols.postgres import (
     write_step,
 )
 from edge_agent.protocols.postgres.expect import Expected
-from edge_agent.protocols.postgres.pipeline import Job
 from tests.attacks.unguard_wire import WIRE_GUARDS
 from twokeys.effect import Access, Classification, Effect
 
@@ -109,12 +108,8 @@ def _portals_of_sql() -> None:
     _swap(client.Client, "_names_portal", lambda self, judgement, text: False)
 
 
-def _row_limit() -> None:
-    def refusal(session: core.Core, job: Job) -> Any:
-        job = Job(job.command, job.judgement, job.raw, job.portal, job.tail)
-        return _refusal(session, job)
-
-    _swap(write_step, "_refusal", refusal)
+def _rest_of_a_portal() -> None:
+    _swap(core, "close_rest", lambda session, portal: None)
 
 
 def _search_path() -> None:
@@ -156,7 +151,7 @@ GUARDS: Final[dict[str, Callable[[], None]]] = {
     "allowed writes are parsed anew by the lane": _written_by_the_lane,
     "names that SQL moves are forgotten": _forgetting,
     "portals of the protocol are closed to SQL": _portals_of_sql,
-    "no row limit for writes": _row_limit,
+    "a portal that wrote in part is closed": _rest_of_a_portal,
     "a search path that moved": _search_path,
     "a Pass is spent once": _single_use,
     "a portal that ran is not run again": _started,

@@ -44,6 +44,31 @@ def test_asyncpg_reads(scene: Scene) -> None:
     assert scene.asked == 0
 
 
+def test_asyncpg_function_that_writes(scene: Scene) -> None:
+    """`fetchval` and `fetchrow` of a function that writes (they ask for one row alone): applied after approval, once"""
+
+    async def story(client: Any) -> None:
+        assert await client.fetchval("SELECT shop.add_one($1)", 15) == 15
+        assert tuple(
+            await client.fetchrow("INSERT INTO orders (id, customer_id, total) VALUES (7102, 1, 1) RETURNING id, total")
+        ) == (7102, 1)
+        async with client.transaction():
+            assert await client.fetchval("SELECT shop.add_one(n) FROM generate_series(15, 16) AS n") == 15
+
+    scene.set_total(15, "1")
+    scene.set_total(16, "1")
+    scene.edge.postgres.admin(
+        "CREATE FUNCTION shop.add_one(chosen bigint) RETURNS bigint LANGUAGE plpgsql AS "
+        "'BEGIN UPDATE shop.orders SET total = total + 1 WHERE id = chosen; RETURN chosen; END'"
+    )
+    try:
+        play(scene, story)
+        assert (scene.total(15), scene.total(16)) == ("3.00", "1.00")
+    finally:
+        scene.edge.postgres.admin("DROP FUNCTION shop.add_one; DELETE FROM shop.orders WHERE id = 7102")
+    assert scene.asked == 3
+
+
 def test_asyncpg_copies(scene: Scene, tmp_path: Any) -> None:
     """COPY to the client, COPY from it after approval"""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.allowed_step import is_of_rows
-from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, ask, send_job
+from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, ask, runs_in_parts, send_job
 from edge_agent.protocols.postgres.events import Ending, Outcome
 from edge_agent.protocols.postgres.expect import Answer
 from edge_agent.protocols.postgres.link import FAILED, IDLE, Broken
@@ -24,7 +24,7 @@ from edge_agent.protocols.postgres.transaction import Write
 
 def is_alone(core: Core, job: Job, permission: Pass) -> bool:
     """Whether nothing else comes in the transaction of ours that was begun for it, and it may change any rows."""
-    if core.own or permission.most_rows is not None or permission.within is not None:
+    if core.own or permission.most_rows is not None or permission.within is not None or runs_in_parts(job):
         return False
     return is_of_rows(job.judgement) and (job.simple or core.sync_next)
 

@@ -17,7 +17,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from edge_agent.classify.sql import SqlVerdict
 from edge_agent.gate import Pass
@@ -52,6 +52,10 @@ class Want(enum.Enum):
     DISK = "that all records are on disk"
     COPY = "the data of a COPY, as far as `Core.until` says"
 
+
+_IN_PARTS: Final = frozenset({"SELECT", "UNKNOWN"})
+"""Kinds that the server runs row by row, as they are fetched; anything else runs to its end at the first Execute, and
+drivers set limits on it that mean nothing (JDBC's executeUpdate: 1)."""
 
 Step: TypeAlias = Generator[Want, Order | None, None]
 """A rare thing, read top to bottom. While one is under way the client's messages wait."""
@@ -358,15 +362,29 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, anew
     takes = expect.EXECUTE_TAKES + b"G" * copy_in
     mask = None if owed is None else watch(core, portal.name, owed)
     hides += HIDES * (mask is not None)
-    # No limit (see `write_step`): a portal that is suspended does not say how many rows were changed (attack W4).
-    raw = encode.execute(portal.name) if job.max_rows and job.judgement.writes else job.raw
+    raw, in_parts = job.raw, runs_in_parts(job)
+    if job.max_rows and job.judgement.writes and not in_parts:
+        # A portal that is suspended does not say how many rows were changed (attack W4).
+        raw = encode.execute(portal.name)
     link.forward(permission, raw, Expected(takes, expect.EXECUTE_ENDS, answer=answer, hides=hides, mask=mask))
+    if in_parts:
+        close_rest(core, portal)
     if copy_in:
         # The server would ignore a Sync before CopyDone.
         return
     core.unguard()
     link.sync()
     core.unsynced = False
+
+
+def runs_in_parts(job: Job) -> bool:
+    """Whether a write runs row by row, as far as it is fetched. Then its row limit is part of what it does."""
+    return bool(job.max_rows) and job.judgement.writes and job.judgement.verdict.classification.kind in _IN_PARTS
+
+
+def close_rest(core: Core, portal: Portal) -> None:
+    """Close a portal that wrote in part: another Execute, or a FETCH, would run more that nobody approved (W4)."""
+    core.link.send(encode.close(b"P", portal.name), expect.HIDDEN_CLOSE)
 
 
 def refused(core: Core, sqlstate: str, message: str, detail: str = "", hint: str = "") -> Step:

@@ -117,7 +117,7 @@ class Doubt:
 
 
 ADVICE: Final = (
-    b"Its query writes, by the database's own word. Send that query by itself, without a cursor or a row limit: "
+    b"Its query writes, by the database's own word. Send that query by itself, without a cursor, and bound anew: "
     b"it is held for approval then, before it runs."
 )
 

@@ -63,11 +63,6 @@ from twokeys.effect import Effect as Does
 _MOVED: Final = b"The session's search_path was moved by what ran in it: names without a schema mean something else."
 
 
-_IN_PARTS: Final = frozenset({"SELECT", "UNKNOWN"})
-"""What the server would run row by row, as it is fetched; anything else runs to its end at the first Execute. So
-drivers may set a limit on it that means nothing (JDBC's executeUpdate: 1), and `core` leaves it out."""
-
-
 def write_step(core: Core, job: Job) -> Step:
     """Hold a Command, obey the shell, run it."""
     may_be_quick = is_quick(core, job)
@@ -135,13 +130,6 @@ def _refusal(core: Core, job: Job) -> tuple[str, str, str, str] | None:
         return None
     if job.portal is not None and job.portal.started:
         return cannot_be_run(job.portal)
-    if job.max_rows and job.judgement.verdict.classification.kind in _IN_PARTS:
-        return (
-            sqlstate.NOT_SUPPORTED,
-            "A statement that is no proven read can't be fetched in parts here.",
-            "Nothing was run.",
-            "Execute it without a row limit (JDBC: setFetchSize(0)).",
-        )
     if core.transaction is not None and not core.transaction.writable:
         return (
             sqlstate.READ_ONLY_TRANSACTION,

@@ -172,6 +172,37 @@ def test_w4_a_row_limit_does_not_get_more_written_than_was_approved(edge: InProc
     assert kinds(raw.until(b"Z")) == b"TDCZ"
 
 
+WRITES_ROW_BY_ROW = """
+    CREATE FUNCTION shop.add_one(chosen bigint) RETURNS bigint LANGUAGE plpgsql AS
+    'BEGIN UPDATE shop.orders SET total = total + 1 WHERE id = chosen; RETURN chosen; END'
+"""
+
+
+def test_w4_the_rest_of_a_portal_that_wrote_in_part_is_closed(edge: InProcessEdge, raw: RawCaller) -> None:
+    reset(edge, 163, 164, 165)
+    edge.postgres.admin(WRITES_ROW_BY_ROW)
+    try:
+        raw.send(message(b"Q", b"BEGIN\0"))
+        raw.until(b"Z")
+        raw.send(parse("SELECT shop.add_one(n) FROM generate_series(163, 165) AS n"), bind("p"), execute("p", 1), SYNC)
+        assert bytes(kind for kind in kinds(raw.until(b"Z")) if kind not in b"NS") == b"12DsZ"
+        raw.send(message(b"Q", b"SELECT count(*) FROM pg_cursors WHERE name = 'p'\0"))
+        assert [row[-1:] for row in rows(raw.until(b"Z"))] == [b"0"]
+        for more in (execute("p", 1), message(b"Q", b"FETCH ALL FROM p\0")):
+            raw.send(message(b"Q", b"SAVEPOINT one\0"))
+            raw.until(b"Z")
+            raw.send(more, SYNC if more[:1] == b"E" else b"")
+            assert b"E" in kinds(raw.until(b"Z"))
+            raw.send(message(b"Q", b"ROLLBACK TO one\0"))
+            raw.until(b"Z")
+        raw.send(message(b"Q", b"COMMIT\0"))
+        raw.until(b"Z")
+        assert [value(edge, order) for order in (163, 164, 165)] == [2, 1, 1]
+        assert len(edge.control.opened) == 1
+    finally:
+        edge.postgres.admin("DROP FUNCTION shop.add_one")
+
+
 def test_g4_a_function_call_message_is_refused(edge: InProcessEdge, raw: RawCaller) -> None:
     raw.send(message(b"F", struct.pack(">IHHH", 1598, 0, 0, 0)))
     assert b"E" in kinds(raw.until(b"Z"))

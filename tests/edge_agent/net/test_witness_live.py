@@ -245,7 +245,7 @@ def test_w4_a_portal_that_goes_on_to_write_fails_with_advice(edge: InProcessEdge
     found = raw.until(b"Z")
     raw.close()
     assert states(found) == ["25006"]
-    assert b"without a cursor or a row limit" in hints(found)[0]
+    assert b"without a cursor, and bound anew" in hints(found)[0]
     assert edge.control.opened == []
     assert seen(edge) == []
 

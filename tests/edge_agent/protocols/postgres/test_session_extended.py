@@ -251,12 +251,16 @@ def test_unresolved_types_are_asked_of_the_server() -> None:
     )
 
 
-def test_w4_a_row_limit_that_means_nothing_is_left_out_and_one_that_does_is_refused() -> None:
+def test_w4_a_row_limit_that_means_nothing_is_left_out_and_one_that_does_closes_the_portal() -> None:
     update = encode.parse(b"", b"UPDATE orders SET total = 1") + encode.bind(b"", b"", [])
     run = Script(answers=[True])
     assert "C" in kinds(run.client(update + encode.execute(b"", 1) + SYNC))
     assert encode.execute(b"") in run.sent and encode.execute(b"", 1) not in run.sent
     run = Script(answers=[True])
-    held = encode.parse(b"", b"SELECT id FROM orders FOR UPDATE") + encode.bind(b"", b"", [])
-    assert "E(0A000)" in kinds(run.client(held + encode.execute(b"", 1) + SYNC))
-    assert run.held == []
+    held = encode.parse(b"", b"SELECT id FROM orders FOR UPDATE") + encode.bind(b"p", b"", [])
+    assert kinds(run.client(held + encode.execute(b"p", 1) + SYNC)) == "12DDCZI"
+    assert encode.execute(b"p", 1) + encode.close(b"P", b"p") in run.sent
+    run = Script(answers=[True])
+    run.client(encode.query(b"BEGIN"), held + encode.execute(b"p", 1) + SYNC)
+    assert kinds(run.client(encode.execute(b"p", 1) + SYNC)) == "E(55000)ZE"
+    assert len(run.held) == 1

@@ -161,11 +161,12 @@ def test_a_cursor_of_sql_has_failed_and_is_not_run_again(text: bytes) -> None:
     assert script.of(Held) == []
 
 
-def test_a_row_limit_is_refused_with_advice() -> None:
+def test_a_row_limit_is_held_as_it_is() -> None:
     script = Script(answers=[True])
     group = encode.parse(b"", TRAP) + encode.bind(b"", b"", []) + encode.execute(b"", 5) + SYNC
-    assert kinds(script.client(group)) == "12E(0A000)ZI"
-    assert written(script) == []
+    assert kinds(script.client(group)) == "12DDCZI"
+    assert written(script) == [TRAP]
+    assert encode.execute(b"", 5) + encode.close(b"P", b"") in script.sent
 
 
 def test_policy_decides_about_it_as_about_any_write() -> None:
