@@ -8,6 +8,7 @@ from twokeys.caller import Caller, CallerKind
 from twokeys.errors import TwokeysError
 from twokeys.issuer import issuer_of, may_stand_for
 from twokeys.issuer_keys import IssuerKeys
+from twokeys.shared_issuer import admitted
 from twokeys.verifier import ScramVerifier
 
 
@@ -34,11 +35,14 @@ class BundleDirectory:
         keys = self._keys.get(issuer.issuer) if issuer is not None else None
         if issuer is None or keys is None or (registered is not None and not may_stand_for(issuer, registered.kind)):
             return None
-        return OidcUser([keys], registered)
+        return OidcUser([keys], registered, keys.subjects.admits_caller(keys.subject_prefix, user))
 
 
 def _issuer_keys(issuer: Issuer) -> IssuerKeys | None:
-    """An issuer's keys; one whose key set can't be used is left out, so that it can't lock out everybody else."""
+    """An issuer's keys; one whose keys or subjects can't be used is left out, so that it can't lock out everybody else.
+
+    So is one that signs for everybody and has no subjects, though a control plane trusted it: nobody signs in by it.
+    """
     try:
         return IssuerKeys.from_jwks(
             issuer.issuer,
@@ -47,6 +51,7 @@ def _issuer_keys(issuer: Issuer) -> IssuerKeys | None:
             groups_claim=issuer.groups_claim,
             subject_prefix=issuer.subject_prefix,
             require_nbf=issuer.require_nbf,
+            subjects=admitted(issuer.issuer, issuer.subjects),
         )
     except TwokeysError:
         return None

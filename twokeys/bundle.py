@@ -16,6 +16,7 @@ from twokeys.digest import from_base64, sha256
 from twokeys.errors import InvalidInput, Refused
 from twokeys.messages import Count, Id, IdOrEmpty, Message, Short, SignedBundle, decode
 from twokeys.signature import KeyRole, PublicKey, Signature, verify
+from twokeys.subject import MAX_SUBJECT, MAX_SUBJECTS
 
 TYPE = "bundle-head"
 """Name of the signed type."""
@@ -26,6 +27,11 @@ MAX_BUNDLE_BYTES = 8 * 1024 * 1024
 
 Prefix = Annotated[str, msgspec.Meta(pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9._@-]{0,30}\+)?\Z")]
 """What stands before an issuer's subjects. Its only ``+`` ends it, so that no prefix can begin another one."""
+
+SubjectEntries = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SUBJECT)]], msgspec.Meta(max_length=MAX_SUBJECTS)
+]
+"""Which subjects of an issuer may be callers. What an entry is, `twokeys.subject` says."""
 
 
 class CallerEntry(Message, frozen=True, kw_only=True):
@@ -49,7 +55,9 @@ class Issuer(Message, frozen=True, kw_only=True):
     """An OpenID Connect issuer whose tokens callers may use, with its keys (RFC 7517); see `twokeys.issuer`.
 
     `subject_prefix` comes before a token's `sub` and its groups; without one, `bare_subjects` must say that its
-    subjects are caller ids as they are. `require_nbf`: a token without `nbf` is refused.
+    subjects are caller ids as they are. `require_nbf`: a token without `nbf` is refused. `subjects` says which of its
+    subjects may be callers (`twokeys.subject`); empty: every one, unless it signs for everybody
+    (`twokeys.shared_issuer`).
     """
 
     issuer: Annotated[str, msgspec.Meta(max_length=512)]
@@ -59,6 +67,7 @@ class Issuer(Message, frozen=True, kw_only=True):
     subject_prefix: Prefix = ""
     bare_subjects: bool = False
     require_nbf: bool = True
+    subjects: SubjectEntries = msgspec.field(default_factory=list)
 
 
 class Bundle(Message, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from twokeys.digest import canonical
 from twokeys.errors import InvalidInput
+from twokeys.shared_issuer import admitted
+from twokeys.subject import EVERY, Subjects
 
 # PyJWT is imported where a key set is read: it is 4 MB that an Edge without issuers does not need.
 
@@ -43,6 +45,10 @@ class IssuerKeys:
         groups_claim: The claim that lists groups; empty: none are believed.
         subject_prefix: What comes before its subjects and groups; empty: they count as they are.
         require_nbf: Whether a token without `nbf` is refused; RFC 7519 leaves it to the issuer.
+        subjects: Which of its subjects may be callers.
+
+    Raises:
+        InvalidInput: for an issuer that signs for everybody, without subjects (`twokeys.shared_issuer`).
     """
 
     issuer: str
@@ -51,6 +57,10 @@ class IssuerKeys:
     groups_claim: str = ""
     subject_prefix: str = ""
     require_nbf: bool = True
+    subjects: Subjects = EVERY
+
+    def __post_init__(self) -> None:
+        admitted(self.issuer, self.subjects.entries)
 
     @classmethod
     def from_jwks(
@@ -62,35 +72,24 @@ class IssuerKeys:
         groups_claim: str = "",
         subject_prefix: str = "",
         require_nbf: bool = True,
+        subjects: Subjects = EVERY,
     ) -> IssuerKeys:
         """Read a key set (RFC 7517 section 5). Keys of other kinds, uses or algorithms are left out.
 
         Raises:
-            InvalidInput: It is no key set, has too many keys, two of one id, or none that we can use.
+            InvalidInput: It is no key set, has too many keys, two of one id, or none that we can use; or as the class.
         """
-        listed = jwks.get("keys")
-        if not issuer or not isinstance(listed, list) or len(listed) > MAX_KEYS:
-            raise _bad_keys(issuer)
-        keys: dict[str, tuple[str, Any]] = {}
-        for item in listed:
-            usable = _usable(item) if isinstance(item, dict) else None
-            if usable is not None:
-                key_id = item.get("kid", "")
-                if not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID or key_id in keys:
-                    raise _bad_keys(issuer)
-                keys[key_id] = usable
-        if not keys:
-            raise _bad_keys(issuer)
-        return cls(issuer, keys, sponsor_claim, groups_claim, subject_prefix, require_nbf)
+        keys = _read(issuer, jwks)
+        return cls(issuer, keys, sponsor_claim, groups_claim, subject_prefix, require_nbf, subjects)
 
 
 def usable_jwks(issuer: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
     """The key set with nothing but the keys that can be used, and of them nothing but what is used.
 
     Raises:
-        InvalidInput: As `IssuerKeys.from_jwks`, or a private key is among them.
+        InvalidInput: As for `IssuerKeys.from_jwks`, or a private key is among them.
     """
-    IssuerKeys.from_jwks(issuer, jwks)
+    _read(issuer, jwks)
     listed = [item for item in jwks["keys"] if isinstance(item, dict)]
     if any(_PRIVATE & set(item) for item in listed):
         raise InvalidInput(
@@ -108,6 +107,23 @@ def thumbprint(key: Mapping[str, Any]) -> str:
     members = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}[key["kty"]]
     digest = hashlib.sha256(canonical({name: str(key[name]) for name in members})).digest()
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _read(issuer: str, jwks: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    listed = jwks.get("keys")
+    if not issuer or not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        raise _bad_keys(issuer)
+    keys: dict[str, tuple[str, Any]] = {}
+    for item in listed:
+        usable = _usable(item) if isinstance(item, dict) else None
+        if usable is not None:
+            key_id = item.get("kid", "")
+            if not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID or key_id in keys:
+                raise _bad_keys(issuer)
+            keys[key_id] = usable
+    if not keys:
+        raise _bad_keys(issuer)
+    return keys
 
 
 def _usable(item: dict[str, Any]) -> tuple[str, Any] | None:

@@ -11,9 +11,12 @@ import click
 import msgspec
 
 from twokeys.bundle import Issuer
+from twokeys.caller import Caller, CallerKind
 from twokeys.errors import InvalidInput, Refused, Unavailable
-from twokeys.issuer import checked_issuer
+from twokeys.issuer import checked_issuer, is_prefix
 from twokeys.issuer_keys import thumbprint
+from twokeys.shared_issuer import admitted
+from twokeys.subject import caller_id, is_beginning
 from twokeys_cli import output
 from twokeys_cli.api import Api, connection, signed_in
 from twokeys_cli.confirm import terminal
@@ -27,9 +30,11 @@ def issuer() -> None:
     \b
     twokeys issuer list
     twokeys issuer add https://ci.example --prefix ci+ --sponsor-claim sponsor
+    twokeys issuer caller ci+ repo:org/app:environment:prod
     twokeys issuer remove https://ci.example
 
     The token with the subject `deploy` is then of the caller `ci+deploy`. Its audience is `twokeys:edge:TARGET`.
+    Subjects with other characters, as GitHub Actions and Kubernetes have them, are spelled: `twokeys issuer caller`.
     """
 
 
@@ -42,11 +47,25 @@ def list_(url: str, ca_file: Path | None, form: str) -> None:
     if form == "json":
         output.write(json.dumps([msgspec.to_builtins(one) for one in found], indent=1))
         return
-    columns = ["issuer", "subjects", "sponsor claim", "groups claim", "keys"]
-    rows = [
-        [one.issuer, one.subject_prefix or "bare", one.sponsor_claim, one.groups_claim, _keys(one)] for one in found
-    ]
-    output.console().print(output.table(columns, rows))
+    for at, one in enumerate(found):
+        if at:
+            click.echo()
+        output.console().print(output.facts(_facts(one)))
+
+
+@issuer.command()
+@click.argument("prefix")
+@click.argument("subject")
+def caller(prefix: str, subject: str) -> None:
+    """Print the user name at an Edge of an issuer's SUBJECT (`sub`), whose callers begin with PREFIX.
+
+    \b
+      twokeys issuer caller gh+ repo:org/app:environment:prod
+      twokeys issuer caller k8s+ system:serviceaccount:prod:migrator
+    """
+    if not is_prefix(prefix):
+        raise click.UsageError("A prefix ends with +, such as gh+; see: twokeys issuer list")
+    click.echo(Caller(caller_id(prefix, subject), CallerKind.MACHINE).id)
 
 
 @issuer.command()
@@ -54,6 +73,13 @@ def list_(url: str, ca_file: Path | None, form: str) -> None:
 @connection
 @click.option("--prefix", default="", help="What its subjects begin with as callers, ending with +.")
 @click.option("--bare", is_flag=True, help="Its subjects are callers as they are: it may name any caller or person.")
+@click.option(
+    "--subject",
+    "subjects",
+    multiple=True,
+    metavar="SUBJECT",
+    help="A `sub` that may be a caller, or the beginning of such ones: repo:org/app:*. Repeatable; default: all.",
+)
 @click.option("--jwks", type=click.File("rb"), help="Its public key set (JWKS); default: fetched from it.")
 @click.option("--sponsor-claim", default="", help="The claim that names a caller's sponsor; default: none.")
 @click.option("--groups-claim", default="", help="The claim that lists a caller's groups; default: none.")
@@ -65,6 +91,13 @@ def add(address: str, url: str, ca_file: Path | None, yes: bool, jwks: Any, **sa
     \b
       twokeys issuer add https://ci.example --prefix ci+
       twokeys issuer add https://ci.example --prefix ci+ --jwks keys.json --yes
+      twokeys issuer add https://token.actions.githubusercontent.com --prefix gh+ \\
+          --subject repo:org/app:environment:prod --subject 'repo:org/migrations:*'
+
+    GitHub Actions, gitlab.com and Buildkite sign for everybody: say whose jobs are meant with --subject. A SUBJECT is
+    compared exactly; only a last * after : or / stands for more, so that repo:org/app:* is no other repository.
+    repo:org/app:* takes in each branch and pull request of it, repo:org/app:environment:prod what GitHub lets into
+    that environment.
     """
     if yes and jwks is None:
         raise click.UsageError("--yes needs --jwks: keys that were fetched are looked at.")
@@ -80,6 +113,7 @@ def add(address: str, url: str, ca_file: Path | None, yes: bool, jwks: Any, **sa
         sponsor_claim=said["sponsor_claim"],
         groups_claim=said["groups_claim"],
         require_nbf=not said["without_nbf"],
+        subjects=list(said["subjects"]),
     )
     checked = checked_issuer(asked, _known(api))
     if not yes:
@@ -108,23 +142,42 @@ def _known(api: Api) -> list[Issuer]:
                           not_done="Nothing was changed.", code="bad_answer") from error  # fmt: skip
 
 
-def _keys(one: Issuer) -> str:
+def _facts(one: Issuer) -> dict[str, str | list[str]]:
     try:
-        return " ".join(thumbprint(key) for key in one.jwks.get("keys", []))
+        every = "every one that it signs for" if not admitted(one.issuer, one.subjects).entries else ""
+    except InvalidInput:
+        every = "none: name them with --subject"
+    bare = "SUBJECT as it is, a person's too" if one.subjects else "SUBJECT: any caller, any person"
+    return {
+        "issuer": one.issuer,
+        "callers": f"{one.subject_prefix}SUBJECT" if one.subject_prefix else bare,
+        "subjects": every or one.subjects,
+        "sponsor": one.sponsor_claim and f"claim {one.sponsor_claim}",
+        "groups": one.groups_claim and f"claim {one.groups_claim}",
+        "nbf": "" if one.require_nbf else "not needed",
+        "keys": _keys(one),
+    }
+
+
+def _keys(one: Issuer) -> list[str]:
+    try:
+        return [thumbprint(key) for key in one.jwks.get("keys", [])]
     except (KeyError, TypeError, InvalidInput):
-        return "unreadable"
+        return ["unreadable"]
+
+
+def _caller(prefix: str, entry: str) -> str:
+    return f"{caller_id(prefix, entry[:-1])}…" if is_beginning(entry) else caller_id(prefix, entry)
 
 
 def _confirm(one: Issuer) -> None:
     """Show all that will be trusted; what is typed shows that the prefix was read."""
-    said = {
-        "issuer": one.issuer,
-        "callers": f"{one.subject_prefix}SUBJECT" if one.subject_prefix else "SUBJECT: any caller, any person",
-        "sponsor": one.sponsor_claim and f"claim {one.sponsor_claim}",
-        "groups": one.groups_claim and f"claim {one.groups_claim}",
-        "nbf": "" if one.require_nbf else "not needed",
-    }
-    output.console().print(output.facts(said))
+    facts = _facts(one)
+    del facts["keys"]
+    output.console().print(output.facts(facts))
+    if one.subjects:
+        spelled = [[entry, _caller(one.subject_prefix, entry)] for entry in one.subjects]
+        output.console().print(output.table(["subject", "caller"], spelled))
     rows = [[key.get("kid", ""), key.get("kty", ""), thumbprint(key)] for key in one.jwks["keys"]]
     output.console().print(output.table(["kid", "kind", "SHA-256 thumbprint (RFC 7638)"], rows))
     word = one.subject_prefix or "bare"

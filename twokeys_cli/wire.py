@@ -163,8 +163,8 @@ class PostgresSession:
             if asked.code == server.AUTH_SASL and where.proof.is_token:
                 raise Refused(f"The edge asks {where.user} for a credential by SCRAM, and a token was given.",
                               not_done="The token was not sent.",
-                              advice="Is the caller's id the issuer's prefix and the token's subject? A caller with a "
-                                     "credential uses PGPASSWORD or --password-file.")  # fmt: skip
+                              advice="Is the user what `twokeys issuer caller` prints for the token's subject? A "
+                                     "caller with a credential uses PGPASSWORD or --password-file.")  # fmt: skip
             if asked.code == server.AUTH_SASL:
                 scram = self._scram(where, asked.rest)
                 self._socket.sendall(encode.sasl_initial_response(scram.mechanism, scram.first()))

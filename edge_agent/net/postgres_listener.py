@@ -365,9 +365,9 @@ def registration(user: ScramUser | OidcUser | None) -> Registration:
     match user:
         case ScramUser():
             return "credential", user.caller
-        case OidcUser():
+        case OidcUser(listed=True):
             return "token", user.registered
-        case None:
+        case OidcUser() | None:
             return "none", None
 
 

@@ -28,3 +28,21 @@ def test_an_owner_trusts_an_issuer_and_takes_it_back(site: Http) -> None:
     assert site.person(ann, "DELETE", path).status == 404
     assert site.person(ann, "DELETE", "/v1/issuers").status == 404
     assert site.person(rob, "GET", "/v1/issuers").body["issuers"] == []
+
+
+def test_a7_the_route_refuses_an_issuer_of_everybody_without_subjects(site: Http) -> None:
+    ann = site.token("ann")
+    body = msgspec.to_builtins(issuer("https://gitlab.com", "gl+"))
+    assert site.person(ann, "PUT", "/v1/issuers", body).body["code"] == "subjects_needed"
+    for subjects in (
+        ["project_path:*"],
+        ["*"],
+        "project_path:group/app:*",
+        [7],
+        ["x" * 256],
+        ["project_path:g/a"] * 65,
+    ):
+        assert site.person(ann, "PUT", "/v1/issuers", {**body, "subjects": subjects}).status == 400
+    mine = {**body, "subjects": ["project_path:group/app:*"]}
+    assert site.person(ann, "PUT", "/v1/issuers", mine).status == 200
+    assert site.person(ann, "GET", "/v1/issuers").body["issuers"] == [mine]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edge_agent.directory import BundleDirectory
+from edge_agent.net.postgres_listener import registration
 from edge_agent.protocols.postgres.oidc_password import verify_token
 from edge_agent.protocols.postgres.startup_rules import OidcUser, ScramUser
 from tests.edge_agent.protocols.postgres.test_oidc_password import JWKS, NOW, token
@@ -105,3 +106,51 @@ def test_what_the_owner_said_of_an_issuer_is_applied() -> None:
     assert isinstance(found, OidcUser)
     [keys] = found.issuers
     assert (keys.sponsor_claim, keys.groups_claim, keys.require_nbf) == ("twokeys_sponsor", "groups", False)
+
+
+GITHUB = "https://token.actions.githubusercontent.com"
+
+
+def test_a7_an_issuer_that_signs_for_everybody_names_nobody_without_subjects() -> None:
+    """Though a Bundle brings it, signed, as a control plane of before would."""
+    for subjects in ([], ["repo:*"], ["environment:prod"], ["repo:org/app:*", "*"]):
+        for more in ({"subject_prefix": "gh+"}, {"bare_subjects": True}):
+            who = directory(issuer(GITHUB, subjects=subjects, **more), issuer(CI, subject_prefix="ci+"))
+            assert [issuers_for(who, user) for user in ("gh+deploy", "deploy")] == [[], []]
+            assert issuers_for(who, "ci+deploy") == [CI], "others sign in as before"
+
+
+def test_a7_an_issuer_with_an_entry_that_is_none_names_nobody() -> None:
+    for entry in ("*", "repo:*/app", "repo:org/app*", " x"):
+        assert issuers_for(directory(issuer(CI, subject_prefix="ci+", subjects=["deploy", entry])), "ci+deploy") == []
+
+
+def test_a7_a_strangers_repository_does_not_sign_in() -> None:
+    gh = issuer(GITHUB, subject_prefix="gh+", subjects=["repo:org/app:*"])
+    mine, strangers = "repo:org/app:ref:refs/heads/main", "repo:evil/app:ref:refs/heads/main"
+    found = directory(gh).lookup("gh+repo+3Aorg+2Fapp+3Aref+3Arefs+2Fheads+2Fmain")
+    assert isinstance(found, OidcUser)
+    identity = verify_token(token({"iss": GITHUB, "sub": mine}), found.issuers, "prod-db", NOW)
+    assert identity.subject == "gh+repo+3Aorg+2Fapp+3Aref+3Arefs+2Fheads+2Fmain"
+    with pytest.raises(Refused) as caught:
+        verify_token(token({"iss": GITHUB, "sub": strangers}), found.issuers, "prod-db", NOW)
+    assert caught.value.code == "foreign_subject"
+
+
+def test_a7_a_registered_caller_whose_subject_is_not_listed_does_not_sign_in_by_token() -> None:
+    found = directory(issuer(CI, subject_prefix="ci+", subjects=["migrate"])).lookup("ci+deploy")
+    assert isinstance(found, OidcUser)
+    with pytest.raises(Refused) as caught:
+        verify_token(token({"iss": CI, "sub": "deploy"}), found.issuers, "prod-db", NOW)
+    assert caught.value.code == "foreign_subject"
+
+
+def test_a7_a_session_rests_on_its_subject_being_listed_and_the_name_is_asked_for_a_token_either_way() -> None:
+    every, listed = (issuer(CI, subject_prefix="ci+", subjects=subjects) for subjects in ([], ["migrate", "a:*"]))
+    for user, wanted in (("ci+migrate", True), ("ci+a+3Ab", True), ("ci+deploy", False), ("ci+a+3ab", False)):
+        before, after = directory(every).lookup(user), directory(listed).lookup(user)
+        assert isinstance(before, OidcUser)
+        assert isinstance(after, OidcUser)
+        assert (before.listed, after.listed) == (True, wanted)
+        assert (registration(before) == registration(after)) is wanted
+    assert registration(directory(listed).lookup("ci+deploy")) == registration(None)

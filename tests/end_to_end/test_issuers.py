@@ -77,6 +77,13 @@ def until(wanted: bool, name: str) -> None:
         select.select([], [], [], 0.2)
 
 
+def ended(caller: psycopg.Connection[Any]) -> None:
+    """Wait until the Edge's next Bundle has ended a session that nobody uses."""
+    assert select.select([caller.fileno()], [], [], 20)[0]
+    with pytest.raises(psycopg.OperationalError, match="registration changed"):
+        caller.execute("SELECT 1")
+
+
 def applied_with_a_token(whole: Deployment, certificate: Certificate) -> tuple[int, str]:
     """`twokeys run` with a token in a file: its exit code, and what was applied."""
     file, shown = whole.folder / "migration.sql", whole.folder / "token"
@@ -124,6 +131,28 @@ def test_a_token_signs_in_while_its_issuer_is_trusted(whole: Deployment, certifi
 
     assert applied_with_a_token(whole, certificate) == (0, "UPDATE 1")
 
-    removed = as_person(whole, "ann", "issuer", "remove", URL, "--yes")
-    assert removed.returncode == 0, removed.stderr
-    until(False, dsn(whole, certificate, "ci+deploy", token()))
+    job, subject = "ci+repo+3Aorg+2Fapp+3Aref+3Arefs+2Fheads+2Fmain", "repo:org/app:ref:refs/heads/main"
+    assert signs_in(dsn(whole, certificate, job, token(subject)))
+    with psycopg.connect(dsn(whole, certificate, "ci+deploy", token()), autocommit=True) as unlisted:
+        unlisted.execute("SELECT 1")
+        listed = as_person(whole, "ann", "issuer", "add", URL, *more, "--subject", "repo:org/app:*")
+        assert listed.returncode == 0, listed.stderr
+        ended(unlisted)
+    assert not signs_in(dsn(whole, certificate, "ci+deploy", token()))
+    assert signs_in(dsn(whole, certificate, job, token(subject)))
+    for user, password in (
+        (job, token("repo:org/app")),
+        (job, token("repo:org/app-evil:ref:refs/heads/main")),
+        ("ci+repo+3Aorg+2Fapp-evil+3Aref+3Arefs+2Fheads+2Fmain", token("repo:org/app-evil:ref:refs/heads/main")),
+        ("ci+repo+3Aevil+2Fapp+3Ax", token("repo:evil/app:x")),
+        ("ci+other", token("other")),
+    ):
+        assert not signs_in(dsn(whole, certificate, user, password)), user
+    assert as_person(whole, "ann", "issuer", "add", URL, *more).returncode != 0
+
+    with psycopg.connect(dsn(whole, certificate, job, token(subject)), autocommit=True) as orphan:
+        orphan.execute("SELECT 1")
+        removed = as_person(whole, "ann", "issuer", "remove", URL, "--yes")
+        assert removed.returncode == 0, removed.stderr
+        ended(orphan)
+    until(False, dsn(whole, certificate, job, token(subject)))

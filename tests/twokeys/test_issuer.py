@@ -15,7 +15,9 @@ from jwt.algorithms import ECAlgorithm
 from twokeys.bundle import Issuer, Prefix
 from twokeys.caller import CallerKind
 from twokeys.errors import Conflict, InvalidInput
-from twokeys.issuer import MAX_ISSUERS, checked_issuer, issuer_of, may_stand_for
+from twokeys.issuer import MAX_ISSUERS, checked_issuer, issuer_of, may_be_caller, may_stand_for
+from twokeys.shared_issuer import SHARED
+from twokeys.subject import MAX_SUBJECT, MAX_SUBJECTS, caller_id
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC: dict[str, Any] = {**ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True), "kid": "k"}
@@ -114,3 +116,55 @@ def test_the_wire_takes_the_same_prefixes(text: str) -> None:
     assert msgspec.convert("ci+", Prefix) == "ci+"
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(text, Prefix)
+
+
+@pytest.mark.parametrize(
+    "subjects",
+    [["*"], ["repo:*/app"], [""], ["repo:org/app "], ["x"] * (MAX_SUBJECTS + 1), ["x" * (MAX_SUBJECT + 1)],
+     ["x" * 126], ["repo:" + "/" * 50]],
+)  # fmt: skip
+def test_a7_subjects_that_are_none_or_could_never_sign_in_are_refused(subjects: list[str]) -> None:
+    with pytest.raises(InvalidInput):
+        checked_issuer(issuer(subjects=subjects), [])
+    good = issuer(subjects=["repo:org/app:*", "deploy", "x" * 125])
+    assert checked_issuer(good, []) == good
+
+
+def test_a7_an_issuer_that_signs_for_everybody_is_refused_without_subjects() -> None:
+    for known in SHARED:
+        for changed in (issuer(known.issuer), issuer(known.issuer, "", bare_subjects=True)):
+            with pytest.raises(InvalidInput) as caught:
+                checked_issuer(changed, [])
+            assert caught.value.code == "subjects_needed"
+        good = issuer(known.issuer, subjects=[known.example])
+        assert checked_issuer(good, []) == good
+
+
+def test_a7_a_change_of_keys_does_not_drop_the_subjects() -> None:
+    listed = issuer(subjects=["repo:org/app:*"])
+    with pytest.raises(Conflict) as caught:
+        checked_issuer(issuer(), [listed])
+    assert caught.value.code == "subjects_dropped"
+    assert checked_issuer(issuer(subjects=["deploy"]), [listed]).subjects == ["deploy"]
+    assert checked_issuer(issuer(), [issuer(), issuer("https://other.example", "other+", subjects=["a"])]) == issuer()
+
+
+def test_a7_a_caller_is_one_of_the_listed_subjects() -> None:
+    listed = issuer(subjects=["repo:org/app:*", "deploy"])
+    for subject, wanted in (
+        ("deploy", True), ("repo:org/app:x", True), ("deploy2", False), ("repo:org/app-evil:x", False),
+    ):  # fmt: skip
+        assert may_be_caller(listed, caller_id("ci+", subject)) is wanted
+        assert may_be_caller(issuer(), caller_id("ci+", subject))
+    for caller in ("deploy", "ci+repo+3aorg+2Fapp+3Ax", "ci+", "other+deploy"):
+        assert not may_be_caller(listed, caller)
+    assert not may_be_caller(issuer(SHARED[0].issuer), "ci+deploy")
+
+
+def test_the_wire_bounds_subjects() -> None:
+    bounded = msgspec.convert({"issuer": URL, "jwks": {}, "subjects": ["x" * MAX_SUBJECT] * MAX_SUBJECTS}, Issuer)
+    assert len(bounded.subjects) == MAX_SUBJECTS
+    for subjects in (["x"] * (MAX_SUBJECTS + 1), ["x" * (MAX_SUBJECT + 1)], [""], [7], "x", {"x": 1}):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"issuer": URL, "jwks": {}, "subjects": subjects}, Issuer)
+    assert b"subjects" not in msgspec.json.encode(issuer())

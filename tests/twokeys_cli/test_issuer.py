@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from tests.twokeys.test_issuer import KEY, PUBLIC, URL
 from tests.twokeys_cli.control_server import Server, serving
@@ -16,6 +17,7 @@ from tests.twokeys_cli.test_request import failed, run
 from twokeys.bundle import Issuer
 from twokeys.errors import InvalidInput, Refused, Unavailable
 from twokeys.issuer_keys import thumbprint
+from twokeys.shared_issuer import admitted
 from twokeys_cli.api import SignIn, TokenFile
 from twokeys_cli.issuer import issuer
 from twokeys_cli.issuer_fetch import MAX_JWKS_BYTES, fetched_jwks
@@ -94,7 +96,51 @@ def test_a_taken_prefix_and_a_private_key_are_refused_before_anything_is_sent(se
 def test_list_names_subjects_and_keys(server: Server) -> None:
     listed = run(issuer, "list", "--format", "json").output
     assert json.loads(listed)[0]["subject_prefix"] == "other+"
-    assert "other+" in run(issuer, "list").output
+    shown = run(issuer, "list").output
+    assert "other+" in shown
+    assert "every" in shown
+
+
+def test_list_names_the_subjects_that_may_be_callers(server: Server) -> None:
+    listed = {**KNOWN, "subjects": ["repo:org/app:*", "deploy"]}
+    shared = {**KNOWN, "issuer": "https://gitlab.com", "subject_prefix": "gl+"}
+    server.answers["/v1/issuers"] = (200, {"issuers": [listed, shared]})
+    shown = " ".join(run(issuer, "list").output.split())
+    assert "repo:org/app:*, deploy" in shown
+    assert "none: name them with --subject" in shown
+
+
+GITHUB = "https://token.actions.githubusercontent.com"
+SUBJECTS = ("--subject", "repo:org/app:environment:prod", "--subject", "repo:org/lib:*")
+
+
+def test_subjects_are_shown_with_their_callers_and_sent(server: Server, keys: str) -> None:
+    result = run(issuer, "add", GITHUB, "--prefix", "gh+", "--jwks", keys, *SUBJECTS, typed="gh+\n")
+    assert result.exit_code == 0, (result.output, result.exception)
+    for word in ("repo:org/lib:*", "gh+repo+3Aorg+2Fapp+3Aenvironment+3Aprod", "gh+repo+3Aorg+2Flib+3A…"):
+        assert word in result.output
+    [(_, _, body)] = changes(server)
+    assert body["subjects"] == ["repo:org/app:environment:prod", "repo:org/lib:*"]
+
+
+@pytest.mark.parametrize("said", [(), ("--subject", "repo:*"), ("--subject", "*"), ("--subject", "")])
+def test_a7_a_shared_issuer_without_subjects_is_not_even_sent(server: Server, keys: str, said: tuple[str, ...]) -> None:
+    refused = failed(run(issuer, "add", GITHUB, "--prefix", "gh+", "--jwks", keys, "--yes", *said))
+    assert refused.code in ("subjects_needed", "bad_subject")
+    assert "repo:org/app:" in refused.advice
+    assert changes(server) == []
+
+
+def test_that_every_subject_is_meant_is_said(server: Server, keys: str) -> None:
+    shown = run(issuer, "add", URL, "--prefix", "ci+", "--jwks", keys, typed="ci+\n").output
+    assert "every one that it signs for" in shown
+
+
+def test_help_teaches_subjects_by_an_example_that_is_taken() -> None:
+    shown = CliRunner().invoke(issuer, ["add", "--help"]).output
+    assert GITHUB in shown
+    assert "--subject repo:org/app:environment:prod --subject 'repo:org/migrations:*'" in shown
+    assert admitted(GITHUB, ["repo:org/app:environment:prod", "repo:org/migrations:*"]).entries
 
 
 def test_remove_names_it_in_the_query(server: Server) -> None:
@@ -134,3 +180,11 @@ def test_the_thumbprint_is_that_of_the_rfc() -> None:
     """RFC 7638 section 3.1, and RFC 8037 appendix A.3."""
     okp = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
     assert thumbprint(okp) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+def test_the_user_name_of_a_subject_is_printed() -> None:
+    said = CliRunner().invoke(issuer, ["caller", "gh+", "repo:org/app"])
+    assert (said.exit_code, said.output) == (0, "gh+repo+3Aorg+2Fapp\n")
+    assert CliRunner().invoke(issuer, ["caller", "gh", "repo:org/app"]).exit_code == 2
+    with pytest.raises(InvalidInput):
+        CliRunner().invoke(issuer, ["caller", "gh+", "x" * 200], catch_exceptions=False)

@@ -66,6 +66,7 @@ def _record(owner: PersonEntry, issuer: Issuer, edits: list[str], outcome: str) 
         f"sponsor from {issuer.sponsor_claim}" if issuer.sponsor_claim else "",
         f"groups from {issuer.groups_claim}" if issuer.groups_claim else "",
         "" if issuer.require_nbf else "without nbf",
+        f"only {', '.join(issuer.subjects)}" if issuer.subjects else "",
     ]
     return note(
         RecordType.PEOPLE, person=owner.person.id, objects=list(edits), outcome=outcome,

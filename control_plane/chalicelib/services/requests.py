@@ -17,7 +17,7 @@ from twokeys.decision import Decision, Outcome
 from twokeys.digest import from_base64, sha256
 from twokeys.effect import Classification
 from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError
-from twokeys.issuer import issuer_of
+from twokeys.issuer import issuer_of, may_be_caller
 from twokeys.messages import MAX_EXCERPT_BYTES, OpenItem, OpenList, OpenRequest, RequestStatus, WithdrawRequest, encode
 from twokeys.record import RecordType
 from twokeys.request import FINAL, Event, State
@@ -236,6 +236,10 @@ def _vouched_for(message: OpenRequest, issuers: list[Issuer]) -> Caller:
         raise Refused(f"The caller {message.caller} is not registered.",
                       not_done="The request was not opened.", advice="Ask an owner to register it.",
                       code="unknown_caller")  # fmt: skip
+    if not may_be_caller(issuer, message.caller):
+        raise Refused(f"{message.caller} is none of the subjects that its issuer is trusted for.",
+                      not_done="The request was not opened.", advice="Ask an owner to add its subject to the issuer.",
+                      code="foreign_subject")  # fmt: skip
     prefix = issuer.subject_prefix
     unasked = (message.sponsor and not issuer.sponsor_claim) or (message.groups and not issuer.groups_claim)
     if unasked or not all(group.startswith(prefix) for group in message.groups):

@@ -6,7 +6,8 @@ Nothing is fetched and no clock is read: keys and time are arguments. A token is
 Rules:
   1. The key says which algorithm (RFC 8725 section 3.1), the token only whether it agrees.
   2. Exactly our audience, one of our issuers, inside its time, not longer-lived than `MAX_LIFETIME_SECONDS`.
-  3. Who it stands for begins with its issuer's prefix, and so do its groups.
+  3. Its `sub` is one of those that its issuer's owner listed, before anything is made of it. Who it stands for begins
+     with its issuer's prefix, and so do its groups.
   4. Which of these failed is for our log, never for the one who tried.
 
 RFC 7519 (claims), RFC 7517 and RFC 8037 (keys), OpenID Connect Core section 2.
@@ -21,6 +22,7 @@ from typing import Any, Final
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import Refused, TwokeysError
 from twokeys.issuer_keys import IssuerKeys
+from twokeys.subject import caller_id
 
 # PyJWT is imported where a token is read: it is 4 MB that an Edge without issuers does not need.
 
@@ -42,7 +44,7 @@ class TokenIdentity:
     """What a verified token says.
 
     Args:
-        subject: Its issuer's prefix and its `sub`, a legal caller id.
+        subject: Its issuer's prefix and its `sub`, as a caller id (`twokeys.subject.caller_id`).
         issuer: Its `iss`.
         sponsor: From the configured claim, or empty.
         groups: From the configured claim, each behind the issuer's prefix, sorted.
@@ -140,18 +142,20 @@ def _seconds(value: object) -> int:
 
 
 def _identity(claims: Mapping[str, Any], issuer: IssuerKeys, expires_at: int) -> TokenIdentity:
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not subject:
+        raise _refused("bad_claims")
+    if not issuer.subjects.admits(subject):
+        raise _refused("foreign_subject")
     sponsor = claims.get(issuer.sponsor_claim, "") if issuer.sponsor_claim else ""
     groups = claims.get(issuer.groups_claim, []) if issuer.groups_claim else []
     legal = isinstance(sponsor, str) and isinstance(groups, list) and len(groups) <= MAX_GROUPS
     if not legal or any(not isinstance(group, str) or not 0 < len(group) <= MAX_GROUP_CHARACTERS for group in groups):
         raise _refused("bad_claims")
-    subject = claims["sub"]
-    if not isinstance(subject, str) or not subject:
-        raise _refused("bad_claims")
     # A machine, to have id and sponsor checked; who it is in truth, the registry says.
     prefix = issuer.subject_prefix
     named = tuple(sorted({prefix + group for group in groups}))
-    checked = Caller(prefix + subject, CallerKind.MACHINE, sponsor, named)
+    checked = Caller(caller_id(prefix, subject), CallerKind.MACHINE, sponsor, named)
     return TokenIdentity(checked.id, issuer.issuer, checked.sponsor, checked.groups, expires_at)
 
 

@@ -31,10 +31,13 @@ class OidcUser:
     Args:
         issuers: To be trusted.
         registered: The caller as registered; None: a machine that its issuer vouches for.
+        listed: Whether its subject may be a caller, by its name; a session ends when that is over. At sign-in the
+            claim itself is compared, so that an unlisted name is asked for a token like any other.
     """
 
     issuers: Sequence[IssuerKeys]
     registered: Caller | None = None
+    listed: bool = True
 
 
 class Directory(Protocol):

@@ -16,6 +16,7 @@ from twokeys.caller import Caller, CallerKind, Person
 from twokeys.digest import sha256
 from twokeys.errors import Conflict, InvalidInput, Refused, TwokeysError
 from twokeys.record import ChainHead
+from twokeys.subject import MAX_SUBJECT, MAX_SUBJECTS
 
 
 class PeopleSuite:
@@ -48,6 +49,17 @@ class PeopleSuite:
         assert not people.remove_issuer(first.issuer, "rob", [], NOTE)
         backend.reopen()
         assert backend.ports.people.issuers() == [second]
+
+    def test_subjects_of_an_issuer_are_kept_as_they_were_given(self, backend: Backend) -> None:
+        people = backend.ports.people
+        entries = [f"repo:org/app-{at}:{'x' * (MAX_SUBJECT - 20)}" for at in range(MAX_SUBJECTS - 2)]
+        given = [*entries, "repo:org/app:*", "a b+c%2F"]
+        people.put_issuer(Issuer(issuer="https://a.example.com", jwks={"keys": []}, subjects=given), "rob", [], NOTE)
+        backend.reopen()
+        assert [one.subjects for one in backend.ports.people.issuers()] == [given]
+        fewer = Issuer(issuer="https://a.example.com", jwks={"keys": []}, subjects=["repo:org/app:*"])
+        backend.ports.people.put_issuer(fewer, "rob", [], NOTE)
+        assert backend.ports.people.issuers() == [fewer]
 
     def test_a_change_needs_the_revision_that_was_seen(self, backend: Backend) -> None:
         people, person = backend.ports.people, Person("rob", "new@example.com")

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from control_plane.chalicelib.services.notes import note
 from tests.control_plane.world import World
 from tests.twokeys.test_issuer import PUBLIC
 from twokeys.bundle import Issuer
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import Conflict, InvalidInput, Refused
+from twokeys.record import RecordType
 from twokeys.request import State
 
 URL = "https://ci.example"
@@ -105,3 +107,50 @@ def test_an_issuer_does_not_keep_its_owner_from_deciding_about_others(a_world: W
     trust(a_world, issuer())
     opened = opened_by(a_world, "other+deploy")
     assert a_world.vote("ann", opened).state is State.APPROVED
+
+
+GITHUB = "https://token.actions.githubusercontent.com"
+
+
+def test_a7_an_issuer_that_signs_for_everybody_is_trusted_for_named_subjects_alone(a_world: World) -> None:
+    for subjects in ([], ["repo:*"], ["environment:prod"]):
+        with pytest.raises(InvalidInput) as caught:
+            trust(a_world, issuer(GITHUB, "gh+", subjects=subjects))
+        assert caught.value.code == "subjects_needed"
+        assert "--subject repo:" in caught.value.advice
+    assert a_world.services.issuers.listed() == []
+    mine = issuer(GITHUB, "gh+", subjects=["repo:org/app:*", "repo:org/lib:environment:prod"])
+    assert trust(a_world, mine) == mine
+    assert a_world.services.issuers.listed() == [mine]
+    assert a_world.records("people")[-1]["reason"] == (
+        f"{GITHUB}, subjects behind gh+, sponsor from sponsor, only repo:org/app:*, repo:org/lib:environment:prod"
+    )
+
+
+def test_a7_a_list_of_subjects_is_changed_not_dropped_and_each_raises_the_bundle(a_world: World) -> None:
+    trust(a_world, issuer(subjects=["deploy"]))
+    before = a_world.services.bundles.revision
+    with pytest.raises(Conflict) as caught:
+        trust(a_world, issuer())
+    assert (caught.value.code, a_world.services.bundles.revision) == ("subjects_dropped", before)
+    trust(a_world, issuer(subjects=["migrate"]))
+    assert a_world.services.bundles.revision > before
+    assert a_world.services.issuers.listed() == [issuer(subjects=["migrate"])]
+
+
+def test_a7_a_caller_that_is_no_listed_subject_opens_nothing_whatever_its_edge_knows(a_world: World) -> None:
+    trust(a_world, issuer(subjects=["deploy", "repo:org/app:*"]))
+    assert opened_by(a_world, "ci+deploy")
+    assert opened_by(a_world, "ci+repo+3Aorg+2Fapp+3Ax")
+    trust(a_world, issuer(subjects=["repo:org/app:*"]))
+    for caller in ("ci+deploy", "ci+repo+3Aevil+2Fapp+3Ax", "ci+repo+3aorg+2Fapp+3Ax"):
+        with pytest.raises(Refused) as caught:
+            opened_by(a_world, caller)
+        assert caught.value.code == "foreign_subject"
+
+
+def test_a7_a_store_of_before_gives_a_shared_issuers_callers_nothing(a_world: World) -> None:
+    a_world.ports.people.put_issuer(issuer(GITHUB, "gh+"), "ann", [], note(RecordType.PEOPLE))
+    with pytest.raises(Refused) as caught:
+        opened_by(a_world, "gh+deploy")
+    assert caught.value.code == "foreign_subject"

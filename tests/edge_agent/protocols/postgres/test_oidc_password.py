@@ -18,6 +18,7 @@ from edge_agent.protocols.postgres.oidc_password import LEEWAY_SECONDS, verify_t
 from twokeys.caller import Caller, CallerKind
 from twokeys.errors import InvalidInput, Refused
 from twokeys.issuer_keys import IssuerKeys
+from twokeys.subject import Subjects
 
 NOW = 1_790_000_000
 ISSUER = "https://issuer.example"
@@ -95,6 +96,72 @@ def test_a7_subject_and_groups_stand_behind_their_issuers_prefix() -> None:
     assert (identity.subject, identity.groups) == ("ci+ci-deploy", ("ci+deploy", "ci+staff"))
     assert refusal(token({"sub": ""}), issuers=(keys,)) == "bad_claims"
     refusal(token({"sub": "x" * 127}), issuers=(keys,))
+
+
+LISTED = IssuerKeys.from_jwks(ISSUER, JWKS, subject_prefix="gh+", subjects=Subjects(("repo:org/app:*", "deploy")))
+"""An issuer that signs for other repositories, too."""
+
+
+@pytest.mark.parametrize(
+    ("subject", "caller"),
+    [
+        ("deploy", "gh+deploy"),
+        ("repo:org/app:pull_request", "gh+repo+3Aorg+2Fapp+3Apull_request"),
+        ("repo:org/app:ref:refs/heads/main", "gh+repo+3Aorg+2Fapp+3Aref+3Arefs+2Fheads+2Fmain"),
+    ],
+)
+def test_a_listed_subject_is_spelled_as_a_caller(subject: str, caller: str) -> None:
+    assert verify_token(token({"sub": subject}), [LISTED], "prod-db", NOW).subject == caller
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "repo:evil/app:ref:refs/heads/main",
+        "repo:org/app-evil:ref:refs/heads/main",
+        "repo:org/app",
+        "repo:org/app:",
+        "repo:org/APP:x",
+        "REPO:org/app:x",
+        "Deploy",
+        "deploy ",
+        " deploy",
+        "deploy\n",
+        "deploy\t",
+        "deploy\x00",
+        "deploy\u200b",
+        "depl\u043ey",
+        "\uff44eploy",
+        "repo:org/\u0430pp:x",
+        "repo:org/app\uff1ax",
+        "repo+3Aorg+2Fapp+3Ax",
+        "repo%3Aorg%2Fapp%3Ax",
+        "repo:org/app:*\u00a0",
+        "gh+deploy",
+        "*",
+        "repo:org/app:" + "x" * 243,
+    ],
+)
+def test_a7_a_token_of_another_subject_is_refused(subject: str) -> None:
+    assert refusal(token({"sub": subject}), issuers=(LISTED,)) == "foreign_subject"
+
+
+@pytest.mark.parametrize("subject", ["", None, 7, 7.5, True, [], ["deploy"], ["repo:org/app:x"], {"deploy": 1}, {}])
+def test_a7_a_subject_that_is_no_text_is_refused(subject: Any) -> None:
+    for issuer in (LISTED, KEYS):
+        assert refusal(token({"sub": subject}), issuers=(issuer,)) in ("bad_claims", "bad_token")
+
+
+def test_a7_what_is_listed_is_the_subject_not_another_claim() -> None:
+    claims = {"sub": "repo:evil/app:x", "twokeys_sponsor": "deploy", "repository": "org/app", "Sub": "deploy"}
+    assert refusal(token(claims), issuers=(LISTED,)) == "foreign_subject"
+
+
+@given(st.text(max_size=40))
+def test_a7_no_text_but_a_listed_one_signs_in(subject: str) -> None:
+    listed = subject == "deploy" or (subject.startswith("repo:org/app:") and subject.isascii())
+    if not listed:
+        assert refusal(token({"sub": subject}), issuers=(LISTED,)) in ("foreign_subject", "bad_claims")
 
 
 def test_sponsor_and_groups_are_believed_only_when_configured() -> None:
