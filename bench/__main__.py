@@ -8,7 +8,7 @@ from typing import Final
 
 ALL: Final = (
     "throughput", "workers", "rows", "decision", "expiry", "holds", "idle", "idle_connections", "startup", "requests",
-    "cost",
+    "packing", "cost",
 )  # fmt: skip
 
 

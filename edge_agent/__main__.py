@@ -8,9 +8,10 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -26,6 +27,9 @@ from edge_agent.workers.messages import Begin
 from twokeys.errors import TwokeysError
 
 T = TypeVar("T")
+
+SWITCH_SECONDS: Final = 0.0005
+"""How long the thread that packs recordings may keep the interpreter while sessions wait (Python's own: 5 ms)."""
 
 CONFIG = click.option(
     "--config", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Edge's TOML file."
@@ -111,6 +115,7 @@ def _or_exit_with(make: Callable[[], T]) -> T:
 
 
 def _or_exit(work: Coroutine[Any, Any, str]) -> str:
+    sys.setswitchinterval(SWITCH_SECONDS)
     runner: Callable[[Coroutine[Any, Any, str]], str] = asyncio.run
     with contextlib.suppress(ImportError):
         import uvloop

@@ -1,18 +1,20 @@
-/* The compiled twins of four loops over bytes; `edge_agent/native.py` says which, and who they are the twins of.
+/* The compiled twins of what is done most; `edge_agent/native.py` says which, and who they are the twins of.
  *
  * Rules:
- *   1. Each read is checked against the end of the data, each write goes through `put`, which grows the buffer.
+ *   1. Each read is checked against the end of the data, each write goes through `put`, which grows the buffer, or is
+ *      made where `has_room` was asked first.
  *   2. The limited API of Python 3.11: one build for this and later versions.
  *   3. Bytes objects are immutable and held by the caller's arguments, so that a callback can't change what is read.
  */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1, CALL = 2, PARTIAL = 3, REDACT = 4, SHOWN_END = 4, LONG = 8 };
+enum { DIGITS = 64, FRAME = 12, HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1, CALL = 2, PARTIAL = 3, REDACT = 4, SHOWN_END = 4, LONG = 8 };
 
 typedef struct {
     unsigned char *bytes;
@@ -401,7 +403,243 @@ static PyObject *run_end(PyObject *module, PyObject *args) {
     return PyLong_FromSsize_t(at);
 }
 
+static PyObject *group(PyObject *module, PyObject *args) {
+    (void)module;
+    static const char described[] = "D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+    const size_t whole = sizeof described - 1, execute = whole - 7;
+    const char *data;
+    Py_ssize_t count, begin;
+    unsigned int most;
+    if (!PyArg_ParseTuple(args, "y#nI", &data, &count, &begin, &most)) {
+        return NULL;
+    }
+    const unsigned char *bytes = (const unsigned char *)data;
+    size_t size = (size_t)count, start = (size_t)begin;
+    if (begin < 0 || start > size || size - start < HEADER + 2 || bytes[start] != 'B') {
+        return Py_NewRef(Py_None);
+    }
+    uint32_t length = word(bytes + start + 1);
+    if (length > most || bytes[start + HEADER] != 0 || (uint64_t)length + 1 > size - start) {
+        return Py_NewRef(Py_None);
+    }
+    size_t end = start + 1 + length, rest = size - end;
+    if ((rest != whole && rest != execute) || memcmp(bytes + end, described + whole - rest, rest) != 0) {
+        return Py_NewRef(Py_None);
+    }
+    size_t name = start + HEADER + 1;
+    const unsigned char *name_end = end > name ? memchr(bytes + name, 0, end - name) : NULL;
+    if (name_end == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    return Py_BuildValue("y#nO", data + name, (Py_ssize_t)(name_end - bytes - name), (Py_ssize_t)end,
+                         rest == whole ? Py_True : Py_False);
+}
+
+static PyObject *complete(PyObject *module, PyObject *args) {
+    (void)module;
+    const char *data;
+    Py_ssize_t size, begin, stop;
+    int described, no_data;
+    unsigned int most_row, most_description, most_complete;
+    if (!PyArg_ParseTuple(args, "y#nnpp(III)", &data, &size, &begin, &stop, &described, &no_data, &most_row,
+                          &most_description, &most_complete)) {
+        return NULL;
+    }
+    if (begin < 0 || begin >= stop || stop > size || size - stop < HEADER) {
+        return Py_NewRef(Py_None);
+    }
+    const unsigned char *bytes = (const unsigned char *)data;
+    size_t at = (size_t)begin, end = (size_t)stop;
+    if (described) {
+        uint32_t length = word(bytes + at + 1);
+        if (!(bytes[at] == 'T' && length >= 4 && length <= most_description) &&
+            !(no_data && bytes[at] == 'n' && length == 4)) {
+            return Py_NewRef(Py_None);
+        }
+        at += 1 + (size_t)length;
+        if (at >= end) {
+            return Py_NewRef(Py_None);
+        }
+    }
+    while (bytes[at] == 'D') {
+        uint32_t length = word(bytes + at + 1);
+        at += 1 + (size_t)length;
+        if (length < 4 || length > most_row || at >= end) {
+            return Py_NewRef(Py_None);
+        }
+    }
+    uint32_t length = word(bytes + at + 1);
+    if (bytes[at] != 'C' || length < 4 || length > most_complete || at + 1 + length > end) {
+        return Py_NewRef(Py_None);
+    }
+    return Py_BuildValue("nn", (Py_ssize_t)at, (Py_ssize_t)(at + 1 + length));
+}
+
+/* Writes into a part of a mapped file; nothing is written past its end. */
+typedef struct {
+    Py_buffer view;
+    size_t at, start;
+} Room;
+
+static void add(Room *room, const void *bytes, size_t size) {
+    memcpy((unsigned char *)room->view.buf + room->at, bytes, size);
+    room->at += size;
+}
+
+/* Decimal digits of a number into 20 bytes; how many they are. */
+static size_t put_decimal(char *digits, uint64_t number) {
+    char turned[20];
+    size_t count = 0;
+    do {
+        turned[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    for (size_t at = 0; at < count; at++) {
+        digits[at] = turned[count - 1 - at];
+    }
+    return count;
+}
+
+/* `digest(data).hexdigest()`, 64 ASCII digits. A new reference; NULL: an exception. */
+static PyObject *hex_digest(PyObject *digest, const char *data, size_t size, const char **digits) {
+    PyObject *hash = PyObject_CallFunction(digest, "y#", data, (Py_ssize_t)size);
+    PyObject *text = hash == NULL ? NULL : PyObject_CallMethod(hash, "hexdigest", NULL);
+    Py_ssize_t count = 0;
+    Py_XDECREF(hash);
+    *digits = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &count);
+    if (*digits != NULL && count != DIGITS) {
+        PyErr_SetString(PyExc_ValueError, "a digest has another length");
+        *digits = NULL;
+    }
+    if (*digits == NULL) {
+        Py_XDECREF(text);
+        return NULL;
+    }
+    return text;
+}
+
+static char *laid(char *at, const void *bytes, size_t size) {
+    memcpy(at, bytes, size);
+    return at + size;
+}
+
+/* A record's line, with the chain before it: `before`, a newline, the canonical line. Its bytes are the caller's. */
+static char *spell_line(PyObject *pieces, const char *before, const char *body, uint64_t sequence, const char *time,
+                        size_t time_size, size_t *size) {
+    const char *piece[4];
+    Py_ssize_t count[4];
+    size_t whole = DIGITS + 1 + DIGITS + 20 + time_size;
+    if (!PyTuple_Check(pieces) || PyTuple_Size(pieces) != 4) {
+        PyErr_SetString(PyExc_TypeError, "a line has four pieces");
+        return NULL;
+    }
+    for (int each = 0; each < 4; each++) {
+        char *bytes;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(pieces, each), &bytes, &count[each]) != 0) {
+            return NULL;
+        }
+        piece[each] = bytes;
+        whole += (size_t)count[each];
+    }
+    char *line = PyMem_Malloc(whole), *at = line;
+    if (line == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    at = laid(at, before, DIGITS);
+    at = laid(at, "\n", 1);
+    at = laid(at, piece[0], (size_t)count[0]);
+    at = laid(at, body, DIGITS);
+    at = laid(at, piece[1], (size_t)count[1]);
+    at += put_decimal(at, sequence);
+    at = laid(at, piece[2], (size_t)count[2]);
+    at = laid(at, time, time_size);
+    at = laid(at, piece[3], (size_t)count[3]);
+    *size = (size_t)(at - line);
+    return line;
+}
+
+/* The frame of a body, then the line: a process that dies in between leaves a body without a line, which is cut off. */
+static void put_record(Room *bodies, Room *lines, uint64_t sequence, const char *cipher, size_t cipher_size,
+                       const char *first, size_t first_size, const char *hashed, const char *line, size_t line_size) {
+    unsigned char frame[FRAME];
+    put_word(frame, (uint32_t)(sequence >> 32));
+    put_word(frame + 4, (uint32_t)sequence);
+    put_word(frame + 8, (uint32_t)cipher_size);
+    add(bodies, frame, FRAME);
+    add(bodies, cipher, cipher_size);
+    atomic_signal_fence(memory_order_seq_cst);
+    add(lines, first, first_size);
+    add(lines, hashed, DIGITS);
+    add(lines, " ", 1);
+    add(lines, line, line_size);
+    add(lines, "\n", 1);
+}
+
+static int has_room(const Room *room, size_t size) {
+    size_t whole = (size_t)room->view.len;
+    return room->at <= whole && size <= whole - room->at;
+}
+
+/* One record from its cipher on. The new hash, and how much was written of both files; None where there is no room. */
+static PyObject *put_chained(PyObject *digest, PyObject *pieces, const char *cipher, size_t cipher_size,
+                             unsigned long long sequence, const char *time, size_t time_size, const char *before,
+                             const char *first, size_t first_size, Room *bodies, Room *lines) {
+    const char *digits;
+    PyObject *body = hex_digest(digest, cipher, cipher_size, &digits), *done = NULL;
+    size_t size = 0;
+    char *line = body == NULL ? NULL : spell_line(pieces, before, digits, sequence, time, time_size, &size);
+    PyObject *hash = line == NULL ? NULL : hex_digest(digest, line, size, &digits);
+    if (hash != NULL) {
+        size_t line_size = size - DIGITS - 1;
+        if (has_room(bodies, FRAME + cipher_size) && has_room(lines, first_size + DIGITS + 2 + line_size)) {
+            put_record(bodies, lines, sequence, cipher, cipher_size, first, first_size, digits, line + DIGITS + 1,
+                       line_size);
+            done = Py_BuildValue("y#nn", digits, (Py_ssize_t)DIGITS, (Py_ssize_t)(bodies->at - bodies->start),
+                                 (Py_ssize_t)(lines->at - lines->start));
+        } else {
+            done = Py_NewRef(Py_None);
+        }
+    }
+    PyMem_Free(line);
+    Py_XDECREF(body);
+    Py_XDECREF(hash);
+    return done;
+}
+
+static PyObject *chain_record(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *digest, *pieces, *body_file, *line_file, *done = NULL;
+    const char *cipher, *time, *before, *first;
+    Py_ssize_t cipher_size, time_size, before_size, first_size, body_at, line_at;
+    unsigned long long sequence;
+    if (!PyArg_ParseTuple(args, "OO!y#Ks#y#y#OnOn", &digest, &PyTuple_Type, &pieces, &cipher, &cipher_size, &sequence,
+                          &time, &time_size, &before, &before_size, &first, &first_size, &body_file, &body_at,
+                          &line_file, &line_at)) {
+        return NULL;
+    }
+    if (before_size != DIGITS || cipher_size <= 0 || cipher_size > UINT32_MAX || body_at < 0 || line_at < 0) {
+        PyErr_SetString(PyExc_ValueError, "no such record can be chained");
+        return NULL;
+    }
+    Room bodies = {.at = (size_t)body_at, .start = (size_t)body_at};
+    Room lines = {.at = (size_t)line_at, .start = (size_t)line_at};
+    if (PyObject_GetBuffer(body_file, &bodies.view, PyBUF_WRITABLE) != 0) {
+        return NULL;
+    }
+    if (PyObject_GetBuffer(line_file, &lines.view, PyBUF_WRITABLE) == 0) {
+        done = put_chained(digest, pieces, cipher, (size_t)cipher_size, sequence, time, (size_t)time_size, before,
+                           first, (size_t)first_size, &bodies, &lines);
+        PyBuffer_Release(&lines.view);
+    }
+    PyBuffer_Release(&bodies.view);
+    return done;
+}
+
 static PyMethodDef methods[] = {
+    {"group", group, METH_VARARGS, "See edge_agent.protocols.postgres.plain.group_purely."},
+    {"complete", complete, METH_VARARGS, "See edge_agent.protocols.postgres.plain.complete_purely."},
+    {"chain_record", chain_record, METH_VARARGS, "See edge_agent.recorder.open_segment.OpenSegment.write_line."},
     {"mask_rows", mask_rows, METH_VARARGS, "See edge_agent.mask.rows.mask_rows."},
     {"mask_copied", mask_copied, METH_VARARGS, "See edge_agent.mask.copied_rows.mask_copied."},
     {"mask_csv", mask_csv, METH_VARARGS, "The same for CSV."},

@@ -1,8 +1,10 @@
-"""The compiled twins of hot loops, where they were built; everything works without them.
+"""The compiled twins of hot loops and steps, where they were built; everything works without them.
 
     mask_rows     edge_agent.mask.rows
     mask_copied   edge_agent.mask.copied_rows, and mask_csv
     run_end       edge_agent.protocols.postgres.framing
+    group         edge_agent.protocols.postgres.plain, and complete
+    chain_record  edge_agent.recorder.open_segment
 
 Their pure twins are the oracles: tests give both any bytes and want the same. The environment variable `TWOKEYS_PURE`
 does without them.
@@ -13,7 +15,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-_TWINS: Final = frozenset(("mask_rows", "mask_copied", "mask_csv", "run_end"))
+_TWINS: Final = frozenset(("mask_rows", "mask_copied", "mask_csv", "run_end", "group", "complete", "chain_record"))
 
 compiled: ModuleType | None
 """The module, or None."""

@@ -2,8 +2,10 @@
 
 The kernel has the bytes as soon as they are in a shared mapping, as it would after write(2); `sync` brings both to disk
 (fsync(2) writes what was changed through a mapping as well). Room is reserved on the disk before it is mapped
-(posix_fallocate(3)), so that a full disk is an error here and not a signal there. What is reserved and not used reads
-as zeros, which no line has at its end and no frame begins with: `scan` cuts it off after a kill, `finish` before.
+(posix_fallocate(3)), so that a full disk is an error here and not a signal there, and written with zeros at once: the
+first write to a page that was only reserved is a fault of its own, several times as dear as the bytes. What is reserved
+and not used reads as zeros, which no line has at its end and no frame begins with: `scan` cuts it off after a kill,
+`finish` before.
 
 Where room can't be reserved or mapped (macOS, some file systems) it is write(2).
 """
@@ -27,7 +29,7 @@ _UNABLE: Final = frozenset((errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.
 class GrowingFile:
     """One new file. Every append is whole or raises OSError. `sync` may run in another thread than `append`."""
 
-    __slots__ = ("_at", "_descriptor", "_room", "_start", "size")
+    __slots__ = ("_descriptor", "_start", "at", "room", "size")
 
     def __init__(self, path: Path) -> None:
         """Create it; raises OSError when it exists."""
@@ -35,22 +37,30 @@ class GrowingFile:
         self._descriptor = os.open(path, flags, FILE_MODE)
         self.size = 0
         """Bytes appended."""
-        self._start = self._at = 0
-        self._room: mmap.mmap | None = None
+        self._start = 0
+        self.room: mmap.mmap | None = None
+        """The part that is mapped; None where it can't be."""
+        self.at = 0
+        """Where in it the next byte goes."""
         try:
-            self._room = self._reserved(0)
+            self.room = self._reserved(0)
         except OSError:
             os.close(self._descriptor)
             raise
 
     def append(self, data: bytes) -> None:
         """Append; the bytes survive the death of this process when this returns."""
-        room, at, size = self._room, self._at, len(data)
+        room, at, size = self.room, self.at, len(data)
         if room is not None and at + size <= RESERVED_BYTES:
             room[at : at + size] = data
-            self._at = at + size
+            self.at = at + size
         else:
             self._append_more(data)
+        self.size += size
+
+    def wrote(self, size: int) -> None:
+        """So many bytes were put into `room` from `at` on."""
+        self.at += size
         self.size += size
 
     def sync(self) -> None:
@@ -59,9 +69,9 @@ class GrowingFile:
 
     def finish(self) -> None:
         """Give back what was reserved and not used; nothing can be appended afterwards. `sync` once more."""
-        if self._room is not None:
-            self._room.close()
-            self._room = None
+        if self.room is not None:
+            self.room.close()
+            self.room = None
             os.ftruncate(self._descriptor, self.size)
 
     def close(self) -> None:
@@ -72,26 +82,28 @@ class GrowingFile:
 
     def _append_more(self, data: bytes) -> None:
         rest = memoryview(data)
-        while self._room is not None and rest:
-            piece = rest[: RESERVED_BYTES - self._at]
-            self._room[self._at : self._at + len(piece)] = piece
-            self._at += len(piece)
+        while self.room is not None and rest:
+            piece = rest[: RESERVED_BYTES - self.at]
+            self.room[self.at : self.at + len(piece)] = piece
+            self.at += len(piece)
             rest = rest[len(piece) :]
             if rest:
-                self._room.close()
-                self._room = None
-                self._start, self._at = self._start + RESERVED_BYTES, 0
-                self._room = self._reserved(self._start)
-        if rest and (written := os.pwrite(self._descriptor, rest, self._start + self._at)) != len(rest):
+                self.room.close()
+                self.room = None
+                self._start, self.at = self._start + RESERVED_BYTES, 0
+                self.room = self._reserved(self._start)
+        if rest and (written := os.pwrite(self._descriptor, rest, self._start + self.at)) != len(rest):
             raise OSError(f"only {written} of {len(rest)} bytes were written")
         if rest:
-            self._at += len(rest)
+            self.at += len(rest)
 
     def _reserved(self, start: int) -> mmap.mmap | None:
         if not hasattr(os, "posix_fallocate"):
             return None
         try:
             os.posix_fallocate(self._descriptor, start, RESERVED_BYTES)
+            if (zeros := os.pwrite(self._descriptor, bytes(RESERVED_BYTES), start)) != RESERVED_BYTES:
+                raise OSError(f"only {zeros} of {RESERVED_BYTES} bytes were reserved")
             return mmap.mmap(self._descriptor, RESERVED_BYTES, mmap.MAP_SHARED, mmap.PROT_WRITE, offset=start)
         except OSError as error:
             if error.errno in _UNABLE:

@@ -126,8 +126,13 @@ class Journal:
             raise _too_long(self._max_body_bytes)
         sequence = self._sequence + 1
         cipher = key.encrypt(sequence, body)
-        body_sha256 = hashlib.sha256(cipher).hexdigest()
-        self._put(line.fill(body_sha256, sequence, self._time_text(self._now())), sequence, cipher, key)
+        try:
+            segment = self._segment_for(line.most + len(cipher), key)
+            hashed = segment.write_line(sequence, cipher, line, self._time_text(self._now()), self._hash)
+        except OSError as error:
+            raise self._fail(error) from error
+        self._sequence, self._hash = sequence, hashed
+        self._commit.touched()
 
     def result_form(self, header: Mapping[str, object]) -> ResultForm:
         """A header for `append_result`, spelled once. Raises InvalidInput when it can't be recorded."""
@@ -142,22 +147,27 @@ class Journal:
         self._put(line, sequence, b"", None)
 
     def _put(self, line: bytes, sequence: int, cipher: bytes, key: SessionKey | None) -> None:
-        now = time.monotonic()
         try:
-            if not self._disk.room_for(len(line) + len(cipher), now):
-                raise _exhausted()
-            segment = self._current
-            if segment is None or segment.size >= self._segment_bytes or now >= segment.due:
-                segment = self._next_segment(now)
-            if key is not None and not key.saved:
-                segment.write_key(key.key_line.line())
-                key.saved = True
+            segment = self._segment_for(len(line) + len(cipher), key)
             hashed = chained(self._hash, line)
             segment.write(sequence, cipher, hashed, line)
         except OSError as error:
             raise self._fail(error) from error
         self._sequence, self._hash = sequence, hashed
         self._commit.touched()
+
+    def _segment_for(self, size: int, key: SessionKey | None) -> OpenSegment:
+        """The Segment that the next record goes to, of that many bytes at most. Raises Unavailable, OSError."""
+        now = time.monotonic()
+        if not self._disk.room_for(size, now):
+            raise _exhausted()
+        segment = self._current
+        if segment is None or segment.size >= self._segment_bytes or now >= segment.due:
+            segment = self._next_segment(now)
+        if key is not None and not key.saved:
+            segment.write_key(key.key_line.line())
+            key.saved = True
+        return segment
 
     async def append_durable(
         self, header: Mapping[str, object], body: bytes | None = None, key: SessionKey | None = None

@@ -6,11 +6,20 @@ touches descriptors only; `finish` runs there when nothing is appended any more.
 
 from __future__ import annotations
 
+import hashlib
+from typing import Final
+
 from edge_agent.durable import sync_folder
+from edge_agent.native import compiled
 from edge_agent.recorder.growing import GrowingFile
+from edge_agent.recorder.header import Line
 from edge_agent.recorder.segments import SegmentFiles
-from twokeys.record import ChainHead
+from twokeys.digest import sha256
+from twokeys.record import ChainHead, chained
 from twokeys.segment_files import pack_body
+
+chain_record: Final = None if compiled is None else compiled.chain_record
+"""Digests, spells and writes a record in one call, where both files have room for it; None where it is not built."""
 
 
 class OpenSegment:
@@ -55,6 +64,37 @@ class OpenSegment:
         self._start = b""
         self._lines.append(data)
         self.size += size + len(data)
+
+    def write_line(self, sequence: int, cipher: bytes, line: Line, time_text: str, before: bytes) -> bytes:
+        """As `write`, for a line with blanks.
+
+        Args:
+            sequence: Of the record.
+            cipher: Its encrypted body.
+            line: What is spelled already.
+            time_text: Its time.
+            before: The chain's hash before it.
+
+        Returns:
+            The chain's hash after it.
+        """
+        bodies, lines = self._bodies, self._lines
+        if chain_record is not None and bodies is not None and bodies.room is not None and lines.room is not None:
+            done = chain_record(
+                hashlib.sha256, line.pieces, cipher, sequence, time_text, before, self._start, bodies.room, bodies.at,
+                lines.room, lines.at,
+            )  # fmt: skip
+            if done is not None:
+                after, body_size, line_size = done
+                self._start = b""
+                bodies.wrote(body_size)
+                lines.wrote(line_size)
+                self.size += body_size + line_size
+                return bytes(after)
+        filled = line.fill(sha256(cipher), sequence, time_text)
+        hashed = chained(before, filled)
+        self.write(sequence, cipher, hashed, filled)
+        return hashed
 
     def write_key(self, line: bytes) -> None:
         """Append a session's wrapped key; the session's bodies follow."""

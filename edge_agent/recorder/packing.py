@@ -10,7 +10,7 @@ from edge_agent.durable import write_whole
 from edge_agent.recorder.scan import Damaged
 from edge_agent.recorder.segments import SegmentFiles
 from twokeys.messages import SealRequest
-from twokeys.record import ChainHead, extend
+from twokeys.record import ChainHead, chained
 from twokeys.segment_files import MAX_LINES_BYTES, Malformed, pack_lines, unpack_lines
 
 _CHUNK: Final = 1024 * 1024
@@ -56,20 +56,22 @@ def _verified_lines(segment: SegmentFiles, data: bytes) -> tuple[bytes, ChainHea
     """The canonical lines without their hashes, each checked against its own."""
     if len(data) > MAX_LINES_BYTES:
         raise Damaged(segment.path("journal"), 0, segment.first_seq, "the file is too long")
-    first = head = ChainHead(segment.first_seq - 1, data[:_HASH_CHARACTERS].decode("latin-1"))
-    lines, at = bytearray(), _HASH_CHARACTERS + 1
+    hashed = data[:_HASH_CHARACTERS]
+    first = ChainHead(segment.first_seq - 1, hashed.decode("latin-1"))
+    lines, at = list[bytes](), _HASH_CHARACTERS + 1
     while at < len(data):
         end = data.find(b"\n", at)
         line = data[at + _HASH_CHARACTERS + 1 : end]
-        head = extend(head, line)
-        if end < 0 or data[at : at + _HASH_CHARACTERS] != head.hash.encode():
-            raise Damaged(segment.path("journal"), at, head.sequence, "the line is not the one that was written")
-        lines += line
-        lines += b"\n"
+        hashed = chained(hashed, line)
+        lines.append(line)
+        if end < 0 or data[at : at + _HASH_CHARACTERS] != hashed:
+            sequence = first.sequence + len(lines)
+            raise Damaged(segment.path("journal"), at, sequence, "the line is not the one that was written")
         at = end + 1
-    if head == first:
+    if not lines:
         raise Damaged(segment.path("journal"), 0, segment.first_seq, "it holds no record")
-    return bytes(lines), first, head
+    lines.append(b"")
+    return b"\n".join(lines), first, ChainHead(first.sequence + len(lines) - 1, hashed.decode())
 
 
 def _holds(packed: Path, lines_sha256: str) -> bool:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,25 +19,10 @@ from edge_agent.mask.forms import masked
 from edge_agent.mask.rows import CALL, NULL, PARTIAL, REDACT, SHOW, UnreadableRow, mask_rows_purely
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.framing import run_end_purely
-from hatch_build import compile_into
 from tests.edge_agent.protocols.postgres.script import data_row
 from twokeys.data_class import Form
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The module, compiled from this checkout: what is installed may be another, or none."""
-    if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
-        pytest.skip("there is no C compiler, or Python's headers are not installed: the pure twins are all there is")
-    folder = tmp_path_factory.mktemp("native")
-    assert compile_into(folder, "-Werror")
-    spec = importlib.util.spec_from_file_location("edge_agent._native", folder / "_native.abi3.so")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def as_ways_say(ways: bytes) -> Callable[[int, bytes], bytes | None]:

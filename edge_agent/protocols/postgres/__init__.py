@@ -13,8 +13,8 @@ side; `upstream_auth`, with `upstream_rules` and `direct` (no pooler behind), th
 
 A session, from the front:
 
-    lane          a plain read, plain control or an allowed write, alone on the wire: as it came (`passage`); `front`
-                  is what of ours goes before it, `allowed_flight` the write
+    lane          a plain read, plain control or an allowed write, alone on the wire: as it came (`passage`); `plain`
+                  reads it, `front` is what of ours goes before it, `allowed_flight` the write
     session       the machine: what is read when, which step is under way; `events` are what it tells its shell
     client        each message of the client's: forwarded at once, or the beginning of a step
     link, expect  the server's side: what was sent, and what it must answer

@@ -52,6 +52,7 @@ from edge_agent.protocols.postgres.limits import HEADER_BYTES, WireLimits
 from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION
 from edge_agent.protocols.postgres.passage import Passage
 from edge_agent.protocols.postgres.pipeline import Portal, Statement, Undo, command_of
+from edge_agent.protocols.postgres.plain import complete, group
 from twokeys.command import PostgresCommand, QueryProtocol
 from twokeys.errors import InvalidInput, Refused
 
@@ -67,13 +68,10 @@ MAX_PLANS: Final = 16
 LONGEST_QUERY: Final = 16 * 1024
 """Of a longer one nobody remembers the Judgement, so it is left to those who judge it once."""
 
-_EXECUTE: Final = encode.execute(b"") + encode.SYNC_MESSAGE
-_DESCRIBED: Final = encode.message(b"D", b"P\0") + _EXECUTE
 _BOUND: Final = encode.BIND_COMPLETE_MESSAGE
 _PARSED: Final = encode.PARSE_COMPLETE_MESSAGE + _BOUND
 _READY: Final = {status: encode.ready_for_query(status) for status in b"IT"}
 _READY_BYTES: Final = 6
-_EXECUTE_BYTES, _DESCRIBED_BYTES = len(_EXECUTE), len(_DESCRIBED)
 _length: Final = struct.Struct("!I").unpack_from
 
 
@@ -88,9 +86,9 @@ class Lane:
     """
 
     __slots__ = (
-        "_begin", "_client_most", "_complete", "_core", "_described", "_front", "_hidden", "_is_at_rest", "_opens",
-        "_plan", "_plans", "_row_most", "_server_most", "_statement", "_texts", "_unbind", "_undo", "bind", "pending",
-        "rests", "sent", "write",
+        "_begin", "_client_most", "_core", "_described", "_front", "_hidden", "_is_at_rest", "_most", "_most_bind",
+        "_opens", "_plan", "_plans", "_statement", "_texts", "_unbind", "_undo", "bind", "pending", "rests", "sent",
+        "write",
     )  # fmt: skip
 
     def __init__(
@@ -99,8 +97,10 @@ class Lane:
         self._core, self._is_at_rest, self._begin = core, is_at_rest, begin
         self.rests: bool | None = None
         """What `is_at_rest` said; None: something has happened since."""
-        self._client_most, self._server_most = wire.client_table, wire.server_table
-        self._row_most = wire.server_table[server.DATA_ROW]
+        self._client_most = wire.client_table
+        self._most_bind = wire.client_table[messages.BIND]
+        most = wire.server_table
+        self._most = most[server.DATA_ROW], most[server.ROW_DESCRIPTION], most[server.COMMAND_COMPLETE]
         self._texts: dict[bytes, Passage] = {}
         self.pending = b""
         """The chunk in flight that the core was not told of."""
@@ -114,7 +114,7 @@ class Lane:
         self._undo: Undo | None = None
         self._unbind: Undo | None = None
         self._front: Front | None = None
-        self._hidden = self._complete = 0
+        self._hidden = 0
         self._opens = b""
         self._described = False
         self._plan: Plan | None = None
@@ -147,40 +147,21 @@ class Lane:
             return None
         if self._plan is not None:
             return self._answered(self._plan, data)
-        end, at = len(data) - _READY_BYTES, len(self._opens)
-        if end <= at or not data.startswith(self._opens):
+        end, opens, write = len(data) - _READY_BYTES, self._opens, self.write
+        if not data.startswith(opens):
             return None
-        ends = self._end_of_rows(data, at, end)
-        if self.write is not None:
-            shown = self.write.believe(data, self._hidden, self._complete) if ends else None
+        found = complete(data, len(opens), end, self._described, write is not None, self._most)
+        if found is None:
+            return None
+        if write is not None:
+            shown = write.believe(data, self._hidden, found[0])
             if shown is not None:
                 self.pending = b""
             return shown
-        if ends != end or not data.endswith(_READY[self._core.link.status]):
+        if found[1] != end or not data.endswith(_READY[self._core.link.status]):
             return None
         self.pending = b""
         return data[self._hidden :] if self._hidden else data
-
-    def _end_of_rows(self, data: bytes, at: int, end: int) -> int:
-        """Where the CommandComplete ends of an answer that has its rows from `at` on, before `end`; 0: it has none."""
-        if self._described:
-            length = _length(data, at + 1)[0]
-            rows = data[at] == server.ROW_DESCRIPTION and 4 <= length <= self._server_most[server.ROW_DESCRIPTION]
-            if not rows and (self.write is None or data[at : at + HEADER_BYTES] != encode.NO_DATA_MESSAGE):
-                return 0
-            at += 1 + length
-            if at >= end:
-                return 0
-        most = self._row_most
-        while data[at] == server.DATA_ROW:
-            length = _length(data, at + 1)[0]
-            at += 1 + length
-            if not 4 <= length <= most or at >= end:
-                return 0
-        self._complete, length = at, _length(data, at + 1)[0]
-        if data[at] != server.COMMAND_COMPLETE or at + 1 + length > end:
-            return 0
-        return at + 1 + length if 4 <= length <= self._server_most[server.COMMAND_COMPLETE] else 0
 
     def tell(self) -> bool:
         """Tell the core what is in flight: from here on it goes the general way.
@@ -268,26 +249,17 @@ class Lane:
 
     def _take_group(self, data: bytes, start: int, passage: Passage | None) -> Passage | None:
         """A group from its Bind on; `passage` is that of its Parse, None for a statement that was parsed before."""
-        core, size = self._core, len(data)
-        if size - start < HEADER_BYTES + 2 or data[start] != messages.BIND:
+        found = group(data, start, self._most_bind)
+        if found is None:
             return None
-        length = _length(data, start + 1)[0]
-        end = start + 1 + length
-        described = size - end == _DESCRIBED_BYTES
-        if not data.endswith(_DESCRIBED if described else _EXECUTE) or not (described or size - end == _EXECUTE_BYTES):
-            return None
+        name, end, described = found
+        core = self._core
         held, limits = core.portals, core.limits
-        if length > self._client_most[messages.BIND] or held.size + length >= limits.portal_bytes:
-            return None
-        if len(held.held) >= limits.portals:
-            return None
-        name_at = start + HEADER_BYTES + 1
-        name_end = data.find(b"\0", name_at, end)
-        if name_end < 0 or data[name_at - 1]:
+        if held.size + end - start > limits.portal_bytes or len(held.held) >= limits.portals:
             return None
         statement, plan, anew = None, None, None
         if passage is None:
-            statement = core.statements.held.get(data[name_at:name_end])
+            statement = core.statements.held.get(name)
             if statement is None:
                 return None
             passage = statement.passage
@@ -302,11 +274,11 @@ class Lane:
                 if not statement.name:
                     return None
                 anew = statement
-        elif name_end != name_at:
+        elif name:
             return None
         if passage.action is not None:
             plan = self._planned(passage)
-            if plan is None or not has_no_values(data[name_end + 1 : end]):
+            if plan is None or not has_no_values(data[start + HEADER_BYTES + 2 + len(name) : end]):
                 return None
         values = None
         if passage.writes:
