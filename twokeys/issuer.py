@@ -103,9 +103,9 @@ def checked_issuer(issuer: Issuer, others: Iterable[Issuer]) -> Issuer:
 
 def _check_subjects(issuer: Issuer, before: Issuer | None) -> None:
     for entry in admitted(issuer.issuer, issuer.subjects).entries:
-        if not is_beginning(entry):
-            # Not one that no token could ever sign in with: it is too long, or bare with a : in it.
-            checked_id(caller_id(issuer.subject_prefix, entry), "caller")
+        # Not one that no token could ever sign in with: it is too long, or bare with a : in it.
+        shortest = f"{entry[:-1]}x" if is_beginning(entry) else entry
+        checked_id(caller_id(issuer.subject_prefix, shortest), "caller")
     if before is not None and before.subjects and not issuer.subjects:
         raise Conflict(
             f"{issuer.issuer} is trusted for {len(before.subjects)} of its subjects, and would be for all.",

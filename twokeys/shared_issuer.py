@@ -1,8 +1,8 @@
 """Issuers that sign for everybody, of which an owner must say whose subjects are meant.
 
 A company's own issuer signs for its own jobs: whoever has its token was let in by that company. The issuers named here
-sign for each repository or pipeline of the world, and whoever asks for a token chooses its audience. Trusted without a
-list of subjects, such an issuer would let a stranger's job sign in and read what policy lets anybody read. So
+sign for each repository, pipeline or account of the world, and whoever asks for a token chooses its audience. Trusted
+without a list of subjects, such an issuer would let a stranger's job sign in and read what policy lets anybody read. So
 
   1. without subjects none of them is trusted: not at the control plane, not by an Edge whose Bundle brings one;
   2. each entry names whose subjects it takes in: ``repo:*`` would be everybody again, and so would a subject made of
@@ -28,12 +28,12 @@ class SharedIssuer:
 
     Args:
         issuer: Its exact `iss`.
-        whose: What an entry begins with when it names whose subjects it takes in.
+        whose: The regular expression of what an entry begins with when it names whose subjects it takes in.
         example: Such an entry.
     """
 
     issuer: str
-    whose: re.Pattern[str]
+    whose: str
     example: str
 
 
@@ -41,15 +41,18 @@ SHARED: Final = (
     # https://docs.github.com/actions/reference/security/oidc
     SharedIssuer(
         "https://token.actions.githubusercontent.com",
-        re.compile(r"repo:[^:/*]+/|repository_(?:owner_)?id:[0-9]+(?::|\Z)"),
+        r"repo:[^:/*]+/|repository_(?:owner_)?id:[0-9]+(?::|\Z)",
         "repo:org/app:environment:prod",
     ),
     # https://docs.gitlab.com/ci/secrets/id_token_authentication/
-    SharedIssuer("https://gitlab.com", re.compile(r"project_path:[^:/*]+/"), "project_path:group/app:*"),
+    SharedIssuer("https://gitlab.com", r"project_path:[^:/*]+/", "project_path:group/app:*"),
     # https://buildkite.com/docs/pipelines/security/oidc
-    SharedIssuer(
-        "https://agent.buildkite.com", re.compile(r"organization:[^:/*]+:"), "organization:org:pipeline:app:*"
-    ),
+    SharedIssuer("https://agent.buildkite.com", r"organization:[^:/*]+:", "organization:org:pipeline:app:*"),
+    # https://developer.hashicorp.com/terraform/cloud-docs/workspaces/dynamic-provider-credentials/workload-identity-tokens
+    SharedIssuer("https://app.terraform.io", r"organization:[^:/*]+:", "organization:org:project:app:*"),
+    # Who has a service account chooses the audience; `sub` is its number, which no other account gets.
+    # https://docs.cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateIdToken
+    SharedIssuer("https://accounts.google.com", r"[0-9]+\Z", "112233445566778899000"),
 )
 
 
@@ -67,7 +70,7 @@ def admitted(issuer: str, entries: Sequence[str]) -> Subjects:
     """
     subjects = Subjects(tuple(entries))
     known = shared(issuer)
-    if known is None or (entries and all(known.whose.match(entry) for entry in entries)):
+    if known is None or (entries and all(re.match(known.whose, entry) for entry in entries)):
         return subjects
     raise InvalidInput(
         f"{known.issuer} signs for everybody: without subjects that name their owner, strangers would be callers.",

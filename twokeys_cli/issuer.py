@@ -94,10 +94,10 @@ def add(address: str, url: str, ca_file: Path | None, yes: bool, jwks: Any, **sa
       twokeys issuer add https://token.actions.githubusercontent.com --prefix gh+ \\
           --subject repo:org/app:environment:prod --subject 'repo:org/migrations:*'
 
-    GitHub Actions, gitlab.com and Buildkite sign for everybody: say whose jobs are meant with --subject. A SUBJECT is
-    compared exactly; only a last * after : or / stands for more, so that repo:org/app:* is no other repository.
-    repo:org/app:* takes in each branch and pull request of it, repo:org/app:environment:prod what GitHub lets into
-    that environment.
+    GitHub Actions, gitlab.com, Buildkite, HCP Terraform and Google sign for everybody: say whose jobs are meant with
+    --subject. A SUBJECT is compared exactly; only a last * after : or / stands for more, so that repo:org/app:* is no
+    other repository. It takes in each branch and pull request of that one, repo:org/app:environment:prod what GitHub
+    lets into that environment.
     """
     if yes and jwks is None:
         raise click.UsageError("--yes needs --jwks: keys that were fetched are looked at.")

@@ -121,13 +121,18 @@ def test_the_wire_takes_the_same_prefixes(text: str) -> None:
 @pytest.mark.parametrize(
     "subjects",
     [["*"], ["repo:*/app"], [""], ["repo:org/app "], ["x"] * (MAX_SUBJECTS + 1), ["x" * (MAX_SUBJECT + 1)],
-     ["x" * 126], ["repo:" + "/" * 50]],
+     ["x" * 126], ["repo:" + "/" * 50], ["repo:" + "/" * 50 + "*"]],
 )  # fmt: skip
 def test_a7_subjects_that_are_none_or_could_never_sign_in_are_refused(subjects: list[str]) -> None:
     with pytest.raises(InvalidInput):
         checked_issuer(issuer(subjects=subjects), [])
     good = issuer(subjects=["repo:org/app:*", "deploy", "x" * 125])
     assert checked_issuer(good, []) == good
+    bare = issuer(prefix="", bare_subjects=True, subjects=["deploy"])
+    assert checked_issuer(bare, []) == bare
+    for entry in ("repo:org/app:*", "repo:org"):
+        with pytest.raises(InvalidInput):
+            checked_issuer(msgspec.structs.replace(bare, subjects=["deploy", entry]), [])
 
 
 def test_a7_an_issuer_that_signs_for_everybody_is_refused_without_subjects() -> None:

@@ -10,7 +10,7 @@ from twokeys.issuer_keys import IssuerKeys
 from twokeys.shared_issuer import SHARED, SharedIssuer, admitted, shared
 from twokeys.subject import EVERY, Subjects
 
-GITHUB, GITLAB, BUILDKITE = (one.issuer for one in SHARED)
+GITHUB, GITLAB, BUILDKITE, TERRAFORM, GOOGLE = (one.issuer for one in SHARED)
 JWKS = {"keys": [PUBLIC]}
 
 
@@ -39,7 +39,8 @@ def test_a7_not_even_the_keys_of_such_an_issuer_can_be_held_without_subjects(kno
         (GITHUB, "workflow:repo:org/app:*"), (GITHUB, "job_workflow_ref:org/app/*"), (GITHUB, "actor:ann"),
         (GITHUB, "repository_owner_id:*"), (GITHUB, "repository_id:7x"), (GITHUB, "REPO:org/app"),
         (GITLAB, "project_path:*"), (GITLAB, "project_path:/*"), (GITLAB, "ref_type:branch:ref:main"),
-        (BUILDKITE, "organization:*"), (BUILDKITE, "pipeline:app:*"),
+        (BUILDKITE, "organization:*"), (BUILDKITE, "pipeline:app:*"), (TERRAFORM, "organization:*"),
+        (GOOGLE, "1/*"), (GOOGLE, "1:*"), (GOOGLE, "ann@example.com"),
     ],
 )  # fmt: skip
 def test_a7_a_subject_of_everybody_is_no_subject(issuer: str, entry: str) -> None:
@@ -55,7 +56,8 @@ def test_a7_a_subject_of_everybody_is_no_subject(issuer: str, entry: str) -> Non
         (GITHUB, "repo:org/*"), (GITHUB, "repo:org/app:ref:refs/heads/main"), (GITHUB, "repo:org@12/app@34:*"),
         (GITHUB, "repository_owner_id:65:*"), (GITHUB, "repository_id:74"),
         (GITLAB, "project_path:group/*"), (GITLAB, "project_path:group/app:ref_type:branch:ref:main"),
-        (BUILDKITE, "organization:org:*"),
+        (BUILDKITE, "organization:org:*"), (GOOGLE, "12"),
+        (TERRAFORM, "organization:org:project:app:workspace:prod:run_phase:apply"),
     ],
 )  # fmt: skip
 def test_a_subject_that_names_its_owner_is_taken(issuer: str, entry: str) -> None:
