@@ -12,7 +12,7 @@ from edge_agent.classify.normalise import normalise
 from edge_agent.classify.parser import GRAMMAR_MAJOR, Tree, Unparsable, parse
 from edge_agent.classify.pinned import HARMLESS_CALLS, WITHOUT_SECRETS
 from edge_agent.classify.statements import Statement, judge
-from edge_agent.classify.transaction import TxnAction
+from edge_agent.classify.transaction import LEADING, TxnAction
 from twokeys.effect import DATABASE, Access, Classification, Effect, ObjectRef
 
 UNKNOWN_KIND = "UNKNOWN"
@@ -128,7 +128,7 @@ def _judge_all(text: bytes, trees: list[Tree], empty: Findings) -> SqlVerdict:
     classification = _classification(text, judged, limits)
     actions = tuple(statement.action for statement in statements if statement.action is not None)
     refusal = next((statement.refusal for statement in statements if statement.refusal), "")
-    if actions and len(statements) > 1 and classification.effect is not Effect.READ:
+    if actions and len(statements) > 1 and classification.effect is not Effect.READ and not _leads_to_one(judged):
         refusal = refusal or (
             "The text mixes transaction control with a statement that is no proven read. "
             "Send BEGIN, COMMIT and the like by themselves."
@@ -149,6 +149,17 @@ def _judge_all(text: bytes, trees: list[Tree], empty: Findings) -> SqlVerdict:
         tuple(tree.get("stmt_location", 0) for tree in trees) if len(trees) > 1 else (),
         statements[0].executes if len(statements) == 1 and statements[0].kind == "EXECUTE" else "",
         frozenset[ObjectRef]().union(*(findings.code_reads for findings, _ in judged)),
+    )
+
+
+def _leads_to_one(judged: list[tuple[Findings, Statement]]) -> bool:
+    """Whether only the last statement is no proven read, after control that begins something: as ODBC drivers send."""
+    *before, (_, last) = judged
+    if last.action is not None or last.is_copy_in:
+        return False
+    return all(
+        findings.effect is Effect.READ and (statement.action is None or statement.action.kind in LEADING)
+        for findings, statement in before
     )
 
 

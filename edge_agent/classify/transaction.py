@@ -28,6 +28,10 @@ class TxnKind(enum.Enum):
     ROLLBACK_PREPARED = "ROLLBACK PREPARED"
 
 
+LEADING: Final = frozenset({TxnKind.BEGIN, TxnKind.SAVEPOINT, TxnKind.RELEASE})
+"""Control that begins something, or ends no more than a savepoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class TxnAction:
     """One statement of transaction control.

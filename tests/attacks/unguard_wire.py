@@ -145,7 +145,7 @@ def _one_at_a_time() -> None:
 
     def route(verdict: sql.SqlVerdict, decision: Any, *, refused: bool) -> door.Route:
         found = _route(verdict, decision, refused=refused)
-        return door.Route.STEP if found is door.Route.REFUSED and not refused else found
+        return door.Route.STEP if found in (door.Route.REFUSED, door.Route.MIXED) and not refused else found
 
     _swap(door, "_refusal", refusal)
     _swap(door, "_route", route)

@@ -24,7 +24,7 @@ class Route(enum.Enum):
 
     READ = "forwarded at once: a proven read that policy allows"
     TRANSACTION = "one statement of transaction control that policy allows"
-    MIXED = "several statements, transaction control among them, all of which read and policy allows"
+    MIXED = "several statements, transaction control among them: each goes its own way, one after the other"
     STEP = "waits for the shell's word: a write, a held read, or a read that must be on disk first"
     DENIED = "policy denies it"
     REFUSED = "refused whatever policy says"
@@ -109,8 +109,8 @@ _LEAVING_NOTHING: Final = frozenset({"SELECT", "SHOW"})
 
 MIXED: Final = (
     "0A000",
-    "A text with transaction control may hold nothing but plain reads beside it here, and no parameters. "
-    "Send BEGIN, COMMIT and the like by themselves.",
+    "A text with transaction control may hold nothing but plain reads beside it here, and one other statement at its "
+    "end, inside of a transaction. Send BEGIN, COMMIT and the like by themselves.",
 )
 _COPY_IN: Final = (
     "0A000",
@@ -156,8 +156,10 @@ def _route(verdict: SqlVerdict, decision: Decision, *, refused: bool) -> Route:
         return Route.DENIED
     if refused:
         return Route.REFUSED
-    if decision.outcome is Outcome.ALLOW and not decision.sensitive and verdict.is_read:
-        if not verdict.actions:
-            return Route.READ
-        return Route.TRANSACTION if verdict.classification.statements == 1 else Route.MIXED
+    if verdict.actions and verdict.classification.statements > 1:
+        return Route.MIXED
+    if decision.outcome is Outcome.ALLOW and verdict.is_read:
+        if verdict.actions:
+            return Route.TRANSACTION
+        return Route.STEP if decision.sensitive else Route.READ
     return Route.REFUSED if verdict.actions else Route.STEP

@@ -95,7 +95,8 @@ def _run_in_theirs(core: Core, job: Job, permission: Pass, write: Write) -> Step
     end_in_theirs(core, done)
     if kept:
         core.link.release_kept()
-        core.link.say(encode.ready_for_query(core.link.status))
+        if not core.mixed:
+            core.link.say(encode.ready_for_query(core.link.status))
 
 
 def end_in_theirs(core: Core, done: Write | None) -> None:
@@ -184,7 +185,8 @@ def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     core.link.advice = advice(core)
     if job.simple:
         core.link.last_error = {}
-        core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer))
+        hides = b"Z" * core.mixed
+        core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer, hides=hides))
     else:
         core.guard()
         core.leaves = True

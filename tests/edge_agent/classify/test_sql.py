@@ -241,7 +241,11 @@ def test_several_statements_are_one_command_judged_by_the_worst() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "BEGIN; DELETE FROM t",
+        "BEGIN; DELETE FROM t; COMMIT",
+        "BEGIN; DELETE FROM t; SELECT 1",
+        "DELETE FROM t; BEGIN",
+        "BEGIN; COPY t FROM STDIN",
+        "ROLLBACK TO a; DELETE FROM t",
         "SELECT 1; COMMIT; DROP TABLE t",
         "SELECT f(); COMMIT",
         "SET TRANSACTION READ WRITE; DELETE FROM t",
