@@ -20,6 +20,7 @@ from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, ask, ro
 from edge_agent.protocols.postgres.events import Ending, Order, Outcome
 from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
+from edge_agent.protocols.postgres.masking import HIDES, Result
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.rewind import advice
 from edge_agent.protocols.postgres.steps import error_of
@@ -185,8 +186,10 @@ def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     core.link.advice = advice(core)
     if job.simple:
         core.link.last_error = {}
-        hides = b"Z" * core.mixed
-        core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer, hides=hides))
+        owed, hides = core.masks.of(job.judgement.verdict, job.command.text), b"Z" * core.mixed
+        mask = None if owed is None else Result(owed)
+        hides += HIDES * (mask is not None)
+        core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer, hides=hides, mask=mask))
     else:
         core.guard()
         core.leaves = True
