@@ -6,6 +6,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 wanted=
 has chromium || wanted="chromium fonts-dejavu-core"
 has pgbouncer || wanted="$wanted pgbouncer"
+[ -n "$(find /usr/lib -path '*/odbc/psqlodbcw.so' 2>/dev/null)" ] || wanted="$wanted odbc-postgresql"
 # pgjdbc is tried where there is a Java compiler.
 ! has javac || [ -f /usr/share/java/postgresql.jar ] || wanted="$wanted libpostgresql-jdbc-java"
 if [ -n "$wanted" ]; then

@@ -39,6 +39,7 @@ class SqlVerdict:
         empty: It has no statement.
         starts: Where in the text each of several statements begins, in bytes; for people.
         executes: Name of the prepared statement that it runs, should it be one EXECUTE with plain constants.
+        holds: It declares a cursor WITH HOLD: its query runs at COMMIT, which must not write then (attack G2).
         code_reads: What code of users reads that it calls, by whatever name: a function, an operator, a cast.
     """
 
@@ -56,6 +57,7 @@ class SqlVerdict:
     empty: bool = False
     starts: tuple[int, ...] = ()
     executes: str = ""
+    holds: bool = False
     code_reads: frozenset[ObjectRef] = frozenset()
 
     @property
@@ -148,6 +150,7 @@ def _judge_all(text: bytes, trees: list[Tree], empty: Findings) -> SqlVerdict:
         not statements,
         tuple(tree.get("stmt_location", 0) for tree in trees) if len(trees) > 1 else (),
         statements[0].executes if len(statements) == 1 and statements[0].kind == "EXECUTE" else "",
+        any(statement.holds for statement in statements),
         frozenset[ObjectRef]().union(*(findings.code_reads for findings, _ in judged)),
     )
 

@@ -45,6 +45,7 @@ class Statement:
         closes_cursors: It drops every cursor.
         refusal: Why it must be refused, with advice; empty when it need not.
         executes: Name of the prepared statement that it runs with plain constants.
+        holds: It declares a cursor WITH HOLD, whose query runs once more at COMMIT.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Statement:
     closes_cursors: bool = False
     refusal: str = ""
     executes: str = ""
+    holds: bool = False
 
 
 _Judge: TypeAlias = Callable[[Findings, Tree, int], Statement]
@@ -237,10 +239,8 @@ _HOLD: Final = 0x0020
 
 def _declare(findings: Findings, node: Tree, at: int) -> Statement:
     _body(findings, node, at)
-    if node.get("options", 0) & _HOLD:
-        findings.doubt("declares a cursor WITH HOLD, which runs once more at COMMIT")
     name = node.get("portalname", "")
-    return replace(_reserved("DECLARE CURSOR", name), cursor=name)
+    return replace(_reserved("DECLARE CURSOR", name), cursor=name, holds=bool(node.get("options", 0) & _HOLD))
 
 
 def _copy(findings: Findings, node: Tree, at: int) -> Statement:

@@ -57,8 +57,11 @@ def _savepoint() -> None:
 
 
 def _lowering() -> None:
-    for where in (control, steps):
-        _swap(where, "LOWER", b"SET transaction_isolation = 'read committed'")
+    _swap(control, "_LOWER", b"SET transaction_isolation = 'read committed'")
+
+
+def _holding() -> None:
+    _swap(core.Core, "note_read", core.Core.forget_names)
 
 
 def _left_savepoints() -> None:
@@ -141,6 +144,7 @@ GUARDS: Final[dict[str, Callable[[], None]]] = {
     "the savepoint round what is not approved": _savepoint,
     "read-only again before a commit without writes": _lowering,
     "savepoints are left before that": _left_savepoints,
+    "read-only before a commit with a cursor WITH HOLD": _holding,
     "read-only from the start of the session": _start_up,
     "the alarm on a default that was undone": _alarm,
     "names that clients may not use": _names,

@@ -104,7 +104,7 @@ class Client:
             permission = self._admit(judgement, text)
             if permission is not None:
                 core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, text, None))
-                core.forget_names(judgement.verdict)
+                core.note_read(judgement.verdict)
                 owed = judgement.masks
                 expected = expect.QUERY if owed is None else self._masked(owed)
                 expected = by_sql(core, judgement, text) or expected
@@ -237,6 +237,10 @@ class Client:
                 command = command_of(portal, messages.read_bind(portal.raw, 0, len(portal.raw)))
                 self._step(Job(command, judgement, raw, portal, tail, message.max_rows))
             return
+        if judgement.verdict.holds and core.own is not None:
+            said = "A cursor WITH HOLD can't follow a write in the same pipeline here."
+            self._refuse(sqlstate.NOT_SUPPORTED, said, "Send Sync first, or begin a transaction.")
+            return
         core.flush_tail()
         permission = self._admit(judgement, text)
         if permission is None:
@@ -247,7 +251,7 @@ class Client:
         core.bind(portal)
         portal.started = True
         if judgement.moves_names:
-            core.forget_names(judgement.verdict)
+            core.note_read(judgement.verdict)
         owed = judgement.masks
         expected = expect.EXECUTE if owed is None else masked_execute(core, portal.name, owed)
         self._link.forward(permission, raw, expected)

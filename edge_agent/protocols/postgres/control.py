@@ -89,7 +89,7 @@ def plan_of(core: Core, action: TxnAction, text: bytes) -> Plan | None:
         return _plan(action, text, (), core.hidden.lift_and_guard if lifts else ())
     if transaction is None or status == IDLE:
         return None
-    return _plan(action, text, _before_commit(core, transaction) if action.kind is TxnKind.COMMIT else (), ())
+    return _plan(action, text, before_commit(core, transaction) if action.kind is TxnKind.COMMIT else (), ())
 
 
 def planned(core: Core, job: Job, permission: Pass, plan: Plan) -> Step:
@@ -158,15 +158,22 @@ def has_no_values(bind: bytes) -> bool:
 _NO_VALUES: Final = frozenset((b"\0" * 6, b"\0" * 5 + b"\1\0\0", b"\0" * 5 + b"\1\0\1"))
 
 
-def _before_commit(core: Core, transaction: Transaction) -> tuple[bytes, ...]:
-    """Where nothing was approved, read-only first: a cursor WITH HOLD or a deferred trigger runs in it."""
-    if not transaction.lifted or transaction.writes or core.link.status != IN_TRANSACTION:
+def before_commit(core: Core, transaction: Transaction) -> tuple[bytes, ...]:
+    """What goes before a COMMIT, so that nothing writes in it that nobody approved (attacks G2, G3).
+
+    A cursor WITH HOLD and a deferred trigger run in it. So it is read-only where nothing was approved, and where a read
+    declared such a cursor: then what is deferred of approved writes runs first. What a savepoint set ends with it, so
+    all are left before, as COMMIT would.
+    """
+    written = bool(transaction.writes)
+    if not transaction.lifted or (written and not transaction.holds) or core.link.status != IN_TRANSACTION:
         return ()
     guard = (core.hidden.release,) if core.guarded else ()
-    return *guard, *transaction.releases(), LOWER
+    return *guard, *(_FIRE,) * written, *transaction.releases(), _LOWER
 
 
-LOWER: Final = b"SET transaction_read_only = on"
+_FIRE: Final = b"SET CONSTRAINTS ALL IMMEDIATE"
+_LOWER: Final = b"SET transaction_read_only = on"
 
 
 def _plan(action: TxnAction, text: bytes, before: tuple[bytes, ...], after: tuple[bytes, ...]) -> Plan:

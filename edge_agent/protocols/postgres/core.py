@@ -207,6 +207,12 @@ class Core:
         if verdict.closes_cursors:
             self.portals.clear()
 
+    def note_read(self, verdict: SqlVerdict) -> None:
+        """A text that passes as a read, before it is sent: what it makes, drops and leaves for the COMMIT."""
+        self.forget_names(verdict)
+        if verdict.holds and self.transaction is not None:
+            self.transaction.holds = True
+
     def bind(self, portal: Portal) -> None:
         """See that the server has the portal; its BindComplete was shown before."""
         if not portal.sent:

@@ -102,7 +102,7 @@ def _read(core: Core, part: bytes, judgement: Judgement) -> Step:
         yield from refused(core, sqlstate.INSUFFICIENT_PRIVILEGE, error.happened, error.not_done, error.advice)
         return
     core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, part, None))
-    core.forget_names(judgement.verdict)
+    core.note_read(judgement.verdict)
     owed = judgement.masks
     mask, hides = (None, b"Z") if owed is None else (Result(owed), HIDES + b"Z")
     # With an Answer: what the server calls a write is the client's error, as the whole can't be rewound.

@@ -184,6 +184,7 @@ _CLOSING_TRIES = 2
 def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     answer = Answer()
     core.link.advice = advice(core)
+    core.note_read(job.judgement.verdict)
     if job.simple:
         core.link.last_error = {}
         owed, hides = core.masks.of(job.judgement.verdict, job.command.text), b"Z" * core.mixed

@@ -9,11 +9,11 @@ from edge_agent.classify.limits import RESERVED_PREFIX
 from edge_agent.classify.transaction import TxnAction, TxnKind
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
-from edge_agent.protocols.postgres.control import LOWER, plan_of, planned
+from edge_agent.protocols.postgres.control import before_commit, plan_of, planned
 from edge_agent.protocols.postgres.core import Core, Step, Want, ask, kept, refused, rolled_back, send_job, settled
 from edge_agent.protocols.postgres.events import Ending, Forwarded
 from edge_agent.protocols.postgres.expect import SYNC, Answer
-from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION
+from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
 from edge_agent.protocols.postgres.pipeline import Job, Portal
 from edge_agent.protocols.postgres.transaction import Transaction
 from twokeys.errors import Refused
@@ -113,18 +113,37 @@ def _begin(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:
 
 
 def _commit(core: Core, job: Job, permission: Pass, transaction: Transaction) -> Step:
-    """COMMIT. Where nothing was approved, read-only first: a cursor WITH HOLD or a deferred trigger runs in it."""
-    answer = Answer()
-    if transaction.lifted and not transaction.writes and core.link.status == IN_TRANSACTION:
-        # What a savepoint set ends with it: all are left first, as COMMIT would.
-        before = (*transaction.releases(), LOWER)
-        core.link.send_hidden(b"".join(map(core.hidden.question, before)), len(before), Answer())
+    answer, before = Answer(), Answer()
+    first = before_commit(core, transaction)
+    if first:
+        core.link.send_hidden(b"".join(map(core.hidden.question, first)), len(first), before)
         core.link.sync()
+        if transaction.writes:
+            yield Want.QUIET
+            if before.error is not None:
+                yield from _fail_commit(core, transaction, before)
+                return
     core.committing = core.link.status == IN_TRANSACTION
     send_job(core, permission, job, anew=False, answer=answer)
     yield Want.QUIET
     core.committing = False
     core.ended(answer)
+
+
+def _fail_commit(core: Core, transaction: Transaction, failure: Answer) -> Step:
+    """What COMMIT would have run failed: the transaction is over, and the error is COMMIT's."""
+    core.tail, core.transaction = None, None
+    yield from ask(core, core.hidden.rollback, 1)
+    if core.link.status != IDLE:
+        raise Broken("The server would not roll back.")
+    core.end_writes(transaction.writes, Ending.FAILED, failure.sqlstate, failure.reason)
+    core.link.say(error_of(failure))
+    if core.grouped:
+        core.link.failed = True
+    elif core.mixed:
+        core.link.last_error = failure.error or {}
+    else:
+        core.link.say(encode.ready_for_query(core.link.status))
 
 
 def _other(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:

@@ -43,6 +43,8 @@ class Transaction:
     """Name, and how many writes were done before it."""
     xid: str = ""
     """Its id, once a write that policy allowed has been answered."""
+    holds: bool = False
+    """A read declared a cursor WITH HOLD: its query runs at COMMIT, which is read-only then (attack G2)."""
     unkept: bool = False
     """Records of its writes may not be on disk yet."""
 

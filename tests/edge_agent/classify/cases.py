@@ -289,7 +289,7 @@ UNCERTAIN = [
     "EXECUTE p(1)",
     "EXPLAIN EXECUTE p",
     "CREATE TABLE x AS EXECUTE p",
-    "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT f()",
     "SELECT (7).pg_advisory_lock",
     "SELECT ('DELETE FROM t'::text).dblink_exec",
     "SELECT x.pg_terminate_backend FROM unnest(ARRAY[1]) AS x",

@@ -43,7 +43,7 @@ def test_p1_a_second_statement_is_seen(text: str) -> None:
         "EXPLAIN (FORMAT JSON, analyze 'true') WITH x AS (DELETE FROM t RETURNING 1) SELECT 1",
         "EXPLAIN ANALYZE EXECUTE x",
         "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1",
-        "EXPLAIN ANALYZE DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "EXPLAIN ANALYZE DECLARE c CURSOR WITH HOLD FOR SELECT f()",
         "PREPARE x AS DELETE FROM t",
         "EXECUTE x",
         "DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE",

@@ -42,7 +42,7 @@ KINDS = [
     ("DEALLOCATE ALL", "read", "DEALLOCATE", "read:database:"),
     ("DECLARE c CURSOR FOR SELECT * FROM t", "read", "DECLARE CURSOR", "read:table:public.t"),
     ("DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE", "write", "DECLARE CURSOR", "write:table:public.t"),
-    ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "unknown", "DECLARE CURSOR", "privileged:database:"),
+    ("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM t", "read", "DECLARE CURSOR", "read:table:public.t"),
     ("FETCH 1 FROM c", "read", "FETCH", "read:database:"),
     ("MOVE 1 FROM c", "read", "FETCH", "read:database:"),
     ("CLOSE c", "read", "CLOSE", "read:database:"),

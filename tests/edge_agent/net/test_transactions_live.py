@@ -26,10 +26,12 @@ STATEMENTS = (
     "SELECT 1/0", "UPDATE {t} SET n = n + 1", "INSERT INTO {t} VALUES (7), (8)", "INSERT INTO {t} VALUES (NULL)",
     "DELETE FROM {t} WHERE n > 8", "UPDATE {t} SET n = 1 RETURNING n", "SHOW transaction_isolation",
     "DECLARE c CURSOR FOR SELECT n FROM {t} ORDER BY 1", "FETCH 2 FROM c", "SET LOCAL statement_timeout = 5000",
+    "DECLARE h CURSOR WITH HOLD FOR SELECT n FROM {t} ORDER BY 1", "FETCH 2 FROM h", "CLOSE h",
 )  # fmt: skip
 SEVERAL = (
     "BEGIN; SELECT n FROM {t} ORDER BY 1", "SELECT 2; COMMIT", "BEGIN; SELECT 1; SELECT 1/0; COMMIT", "COMMIT; BEGIN",
-    "SAVEPOINT a; SELECT 1; RELEASE a", "SELECT 1; ROLLBACK; SELECT 2",
+    "SAVEPOINT a; SELECT 1; RELEASE a", "SELECT 1; ROLLBACK; SELECT 2", "BEGIN; UPDATE {t} SET n = n + 2",
+    "BEGIN; DECLARE h CURSOR WITH HOLD FOR SELECT n FROM {t}; FETCH 1 FROM h", "CLOSE h; COMMIT",
 )  # fmt: skip
 ANSWER_SECONDS = 10.0
 Seen = list[tuple[str, str, list[tuple[bytes | None, ...]]]]

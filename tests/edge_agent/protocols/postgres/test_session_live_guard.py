@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from edge_agent.protocols.postgres.events import Allowed, Deny, Ending, Held, Rewound, Terminate
-from tests.edge_agent.protocols.postgres.doors import READS_ONLY
+from tests.edge_agent.protocols.postgres.doors import READS_ONLY, SENSITIVE
 from tests.edge_agent.protocols.postgres.live import DENIED, shell
 from tests.edge_agent.protocols.postgres.test_session_live import endings
 from tests.support.postgres import RealPostgres
@@ -54,14 +54,87 @@ def test_g1_a_cursor_declared_under_the_guard_is_fetched_under_it(trapped: RealP
     assert rows(trapped) == "0"
 
 
-def test_g2_a_holding_cursor_is_held_and_denied(trapped: RealPostgres) -> None:
-    with shell(trapped, answer=lambda held: DENIED) as running, psycopg.connect(running.dsn, autocommit=True) as client:
-        client.execute("BEGIN")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM trap")
-        assert client.execute("COMMIT").statusmessage == "ROLLBACK"
+@pytest.mark.parametrize("savepoints", [(), ("a",), ("a", "a")])
+@pytest.mark.parametrize("prepare", [False, True])
+@pytest.mark.parametrize("written", [False, True])
+def test_g2_a_holding_cursor_cannot_write_at_commit(
+    trapped: RealPostgres, written: bool, prepare: bool, savepoints: tuple[str, ...]
+) -> None:
+    with shell(trapped) as running, psycopg.connect(running.dsn, autocommit=True) as client:
+        client.execute("BEGIN", prepare=prepare)
+        if written:
+            client.execute("UPDATE orders SET total = total + 1 WHERE id = 1")
+        for name in savepoints:
+            client.execute(f"SAVEPOINT {name}".encode())
+        client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM trap", prepare=prepare)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            client.execute("COMMIT", prepare=prepare)
+        assert client.info.transaction_status.name == "IDLE"
+        assert client.execute("SELECT 1").fetchall() == [(1,)]
     assert rows(trapped) == "0"
+    assert len(running.of(Held)) == written
+
+
+ASKING = SENSITIVE + '@id("ask") permit(principal, action == Action::"requestWrite", resource);'
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_g2_a_holding_cursor_that_waited_cannot_write_at_commit(trapped: RealPostgres, prepare: bool) -> None:
+    with (
+        shell(trapped, policies=ASKING) as running,
+        psycopg.connect(running.dsn, autocommit=True) as client,
+    ):
+        client.execute("BEGIN")
+        client.execute("UPDATE orders SET total = total + 1 WHERE id = 1")
+        client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM trap", prepare=prepare)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            client.execute("COMMIT")
+    assert rows(trapped) == "0"
+    assert len(running.of(Held)) == 1 and running.of(Allowed)
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_holding_cursor_is_read_after_a_commit_with_writes(trapped: RealPostgres, prepare: bool) -> None:
+    before = trapped.admin("SELECT total FROM orders WHERE id = 1")
+    with shell(trapped) as running, psycopg.connect(running.dsn, autocommit=True) as client:
+        client.execute("BEGIN")
+        client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT id FROM orders ORDER BY id")
+        client.execute("UPDATE orders SET total = total + 1 WHERE id = 1", prepare=prepare)
+        assert client.execute("COMMIT", prepare=prepare).statusmessage == "COMMIT"
+        assert client.execute("FETCH 2 FROM c").fetchall() == [(1,), (2,)]
+        client.execute("CLOSE c")
+    assert float(trapped.admin("SELECT total FROM orders WHERE id = 1")) == float(before) + 1
     assert len(running.of(Held)) == 1
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_what_is_deferred_fails_a_commit_with_a_holding_cursor(trapped: RealPostgres, prepare: bool) -> None:
+    trapped.admin(
+        "DROP TABLE IF EXISTS late; CREATE TABLE late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED); "
+        "GRANT ALL ON late TO PUBLIC"
+    )
+    with shell(trapped) as running, psycopg.connect(running.dsn, autocommit=True) as client:
+        client.execute("BEGIN")
+        client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT 1")
+        client.execute("INSERT INTO late VALUES (1), (1)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            client.execute("COMMIT", prepare=prepare)
+        assert client.info.transaction_status.name == "IDLE"
+        client.execute("BEGIN")
+        client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT 1")
+        client.execute("INSERT INTO late VALUES (1)")
+        assert client.execute("COMMIT", prepare=prepare).statusmessage == "COMMIT"
+    assert trapped.admin("SELECT count(*) FROM late").strip() == "1"
+    trapped.admin("DROP TABLE late")
+
+
+def test_g2_a_holding_cursor_cannot_follow_a_write_in_a_pipeline(trapped: RealPostgres) -> None:
+    with shell(trapped) as running, psycopg.connect(running.dsn, autocommit=True) as client:
+        with pytest.raises(psycopg.errors.FeatureNotSupported), client.pipeline():
+            client.execute("UPDATE orders SET total = total + 1 WHERE id = 1")
+            client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM trap")
+        assert client.execute("SELECT 1").fetchall() == [(1,)]
+    assert rows(trapped) == "0"
 
 
 def test_p7_a_session_whose_default_was_undone_is_ended(trapped: RealPostgres) -> None:
