@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -22,12 +24,20 @@ def test_a_statement_of_400_kb_is_held_whole_and_runs_as_it_was_approved(whole: 
     assert whole.until(request["id"], "done") == "done"
 
 
-def test_a_copy_of_a_hundred_megabytes_is_refused_at_its_first_word(whole: Deployment) -> None:
+def test_a_copy_of_a_hundred_megabytes_is_held_whole_and_nothing_of_it_runs_when_denied(whole: Deployment) -> None:
     before = whole.postgres.admin("SELECT count(*) FROM shop.orders")
-    with psycopg.connect(whole.dsn, autocommit=True) as caller:
-        with pytest.raises(psycopg.Error), caller.cursor().copy("COPY shop.orders FROM STDIN") as copy:
-            for _ in range(100):
-                copy.write(b"x" * 1_000_000)
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(whole.dsn, autocommit=True) as caller:
+        copying = threads.submit(_copy, caller)
+        request = whole.one_pending()
+        assert whole.vote("rob", request, approve=False, reason="too much at once").status == 200
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="too much at once"):
+            copying.result(60)
         assert caller.execute("SELECT 1").fetchone() == (1,)
     assert whole.postgres.admin("SELECT count(*) FROM shop.orders") == before
     assert whole.pending() == []
+
+
+def _copy(caller: psycopg.Connection) -> None:
+    with caller.cursor().copy("COPY shop.orders FROM STDIN") as copy:
+        for _ in range(100):
+            copy.write(b"x" * 1_000_000)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.fuzz.lane_twins import CLIENT, steps, twins
 from tests.fuzz.targets import SEEDS, TARGETS
 
-SECONDS = 20
+SECONDS = 12
 """Of coverage-guided fuzzing, for each target."""
 
 
