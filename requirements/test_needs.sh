@@ -7,6 +7,8 @@ wanted=
 has chromium || wanted="chromium fonts-dejavu-core"
 has pgbouncer || wanted="$wanted pgbouncer"
 [ -n "$(find /usr/lib -path '*/odbc/psqlodbcw.so' 2>/dev/null)" ] || wanted="$wanted odbc-postgresql"
+[ -d /usr/share/gocode/src/github.com/jackc/pgx ] || wanted="$wanted golang-github-jackc-pgx-v4-dev"
+has go || wanted="$wanted golang-go"
 # pgjdbc is tried where there is a Java compiler.
 ! has javac || [ -f /usr/share/java/postgresql.jar ] || wanted="$wanted libpostgresql-jdbc-java"
 if [ -n "$wanted" ]; then
