@@ -341,6 +341,24 @@ def test_w6_a_write_that_changes_more_rows_than_were_approved_is_rolled_back(
     assert zeroes(edge) == "6"
 
 
+def test_w6_at_the_end_of_a_text_it_fails_the_transaction(edge: InProcessEdge) -> None:
+    edge.control.verdict = "approved"
+    grow(edge)
+    with psycopg.connect(edge.dsn, autocommit=True) as caller:
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="rolled back"):
+            caller.execute(f"BEGIN; SAVEPOINT a; {GROWING}")
+        assert caller.info.transaction_status.name == "INERROR"
+        caller.execute("ROLLBACK TO a")
+        # The data do not change again: what was previewed is what is done, and the client sees each answer once.
+        cursor = caller.execute(f"RELEASE a; SAVEPOINT a; {GROWING}")
+        while cursor.nextset():
+            pass
+        assert cursor.rowcount == 6
+        assert caller.info.transaction_status.name == "INTRANS"
+        caller.execute("COMMIT")
+    assert zeroes(edge) == "6"
+
+
 @pytest.mark.parametrize("values", [None, (45,)], ids=["simple", "extended"])
 def test_w6_in_the_callers_own_transaction_it_fails_the_transaction(
     edge: InProcessEdge, values: tuple[int] | None
