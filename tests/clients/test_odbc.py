@@ -101,3 +101,18 @@ def test_odbc_cancel_while_held(scene: Scene) -> None:
         scene.until_withdrawn()
         assert client.execute("SELECT 1").fetchval() == 1
     assert scene.total(115) == before
+
+
+def test_odbc_goes_on_in_its_transaction_after_a_denial(scene: Scene) -> None:
+    """with its default, to roll back the statement alone, a transaction goes on after a denial"""
+    scene.set_total(116, "1")
+    with connected(scene, autocommit=False) as client:
+        client.execute("UPDATE orders SET total = 2 WHERE id = 116")
+        scene.deny("not on a Friday")
+        with pytest.raises(pyodbc.Error, match="not on a Friday"):
+            client.execute("UPDATE orders SET total = 3 WHERE id = 116")
+        scene.approve()
+        assert client.execute("SELECT total FROM orders WHERE id = 116").fetchval() == 2
+        client.execute("UPDATE orders SET total = total + 5 WHERE id = 116")
+        client.commit()
+    assert scene.total(116) == "7.00"
