@@ -42,3 +42,23 @@ def test_m1_a_read_that_waits_is_masked(edge: InProcessEdge, extended: bool, in_
             for text in texts:
                 last = caller.execute(text)
                 assert last.nextset() and last.fetchall() == [("***",)]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("binary", [False, True])
+def test_m1_what_a_cursor_with_hold_shows_is_masked(
+    tmp_path: Path, any_postgres: RealPostgres, after: bool, binary: bool
+) -> None:
+    """After COMMIT the server no longer says where its columns come from."""
+    with (
+        edge_in_process(tmp_path, any_postgres, STARTER_TEXT + MASKED) as edge,
+        psycopg.connect(edge.dsn, autocommit=True) as caller,
+    ):
+        caller.execute("BEGIN")
+        caller.execute("DECLARE h CURSOR WITH HOLD FOR SELECT id, email FROM shop.customers ORDER BY id")
+        if after:
+            caller.execute("COMMIT")
+        for text in ("FETCH 1 FROM h", "FETCH 1 FROM h"):
+            ((_, email),) = caller.execute(text, binary=binary, prepare=binary).fetchall()
+            assert email in ("***", None)
+        assert edge.control.opened == []
