@@ -10,7 +10,9 @@ from typing import Final
 
 from twokeys.preview import Cell, Column, Preview, Row
 
-_VERBS: Final = {"UPDATE": "change", "DELETE": "delete", "INSERT": "add", "MERGE": "change", "COPY": "add"}
+_VERBS: Final = {
+    "UPDATE": "change", "DELETE": "delete", "INSERT": "add", "MERGE": "change, add or delete", "COPY": "add",
+}  # fmt: skip
 
 HIDDEN: Final = "hidden by policy"
 NULL: Final = "NULL"
@@ -61,6 +63,11 @@ class PreviewView:
     def is_wide(self) -> bool:
         """Whether its rows are lists."""
         return len(self.headings) > MANY_COLUMNS
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some of its rows go and others stay: then it must be seen without colours which."""
+        return len({row[0].how == "gone" for row in self.rows if row}) > 1
 
 
 def preview_view(preview: Preview) -> PreviewView:

@@ -49,6 +49,16 @@ def test_the_headline_says_what_is_known(preview: Preview, headline: str) -> Non
     assert preview_view(preview).headline == headline
 
 
+def test_of_rows_some_of_which_go_it_is_seen_without_colours_which(site: Site, rob: Browser) -> None:
+    gone = Row(before=[Cell(text="5"), Cell(null=True), Cell(text="1.00")])
+    merge = Preview(action="MERGE", target="public.orders", rows=2, columns=COLUMNS, sample=[CHANGED, gone])
+    delete = Preview(action="DELETE", target="public.orders", rows=1, columns=COLUMNS, sample=[gone])
+    assert preview_view(merge).is_mixed and not preview_view(delete).is_mixed
+    for preview, mixed in ((merge, True), (delete, False)):
+        site.desk.previews[REQUEST] = preview
+        assert ('class="rows mixed"' in rob.get(f"/r/{REQUEST}").text) is mixed
+
+
 def test_what_is_masked_is_never_said_to_stay_the_same() -> None:
     masked = Row(before=[Cell(masked=True)], after=[Cell(masked=True)])
     columns = [Column(name="email", assigned=True)]
