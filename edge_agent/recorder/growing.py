@@ -107,5 +107,7 @@ class GrowingFile:
             return mmap.mmap(self._descriptor, RESERVED_BYTES, mmap.MAP_SHARED, mmap.PROT_WRITE, offset=start)
         except OSError as error:
             if error.errno in _UNABLE:
+                # Nobody would cut off the room that was reserved and can't be mapped.
+                os.ftruncate(self._descriptor, start)
                 return None
             raise

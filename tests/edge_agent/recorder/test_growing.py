@@ -92,6 +92,20 @@ def test_where_no_room_can_be_reserved_it_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"y" * (RESERVED_BYTES + 15)
 
 
+def test_where_room_can_be_reserved_and_not_mapped_none_is_left(tmp_path: Path) -> None:
+    def unable(*given: object, **named: object) -> None:
+        raise OSError(errno.ENODEV, "no maps here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_agent.recorder.growing.mmap.mmap", unable)
+        file = GrowingFile(tmp_path / "file")
+        for data in (b"a" * 10, b"b" * RESERVED_BYTES):
+            file.append(data)
+        file.finish()
+        file.close()
+    assert (tmp_path / "file").read_bytes() == b"a" * 10 + b"b" * RESERVED_BYTES
+
+
 def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
     file = GrowingFile(tmp_path / "file")
     file.close()
