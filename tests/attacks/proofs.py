@@ -41,6 +41,9 @@ PROOFS: Final = {
     "read-only before a commit with a cursor WITH HOLD": Proof(
         "G2", f"{CORE}test_session_live_guard.py", "wheel and test_g2_a_holding_cursor_cannot_write"
     ),
+    "no cursor WITH HOLD after a write in a pipeline": Proof(
+        "G2", f"{CORE}test_session_live_guard.py", "wheel and test_g2_a_holding_cursor_cannot_follow"
+    ),
     "read-only from the start of the session": Proof(
         "P2 P3 P7", f"{NET}test_fooled_live.py", "wheel and test_p2_p3_p7 and simple and itself and (view or insert)"
     ),

@@ -64,6 +64,10 @@ def _holding() -> None:
     _swap(core.Core, "note_read", core.Core.forget_names)
 
 
+def _holding_in_ours() -> None:
+    _swap(core.Core, "would_be_held", lambda self, verdict: False)
+
+
 def _left_savepoints() -> None:
     _swap(transaction.Transaction, "releases", lambda self: ())
 
@@ -145,6 +149,7 @@ GUARDS: Final[dict[str, Callable[[], None]]] = {
     "read-only again before a commit without writes": _lowering,
     "savepoints are left before that": _left_savepoints,
     "read-only before a commit with a cursor WITH HOLD": _holding,
+    "no cursor WITH HOLD after a write in a pipeline": _holding_in_ours,
     "read-only from the start of the session": _start_up,
     "the alarm on a default that was undone": _alarm,
     "names that clients may not use": _names,

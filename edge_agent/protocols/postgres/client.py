@@ -10,7 +10,7 @@ from edge_agent.mask.owed import Owed
 from edge_agent.protocols.postgres import encode, expect, messages, sqlstate
 from edge_agent.protocols.postgres.control import KINDS, is_plain
 from edge_agent.protocols.postgres.copy_out import masked_copy
-from edge_agent.protocols.postgres.core import Core, Step, refused
+from edge_agent.protocols.postgres.core import HELD_AFTER_WRITE, Core, Step, refused
 from edge_agent.protocols.postgres.door import COPY_OUT, MIXED, Judgement, Route
 from edge_agent.protocols.postgres.events import Forwarded
 from edge_agent.protocols.postgres.expect import Expected
@@ -237,9 +237,8 @@ class Client:
                 command = command_of(portal, messages.read_bind(portal.raw, 0, len(portal.raw)))
                 self._step(Job(command, judgement, raw, portal, tail, message.max_rows))
             return
-        if judgement.verdict.holds and core.own is not None:
-            said = "A cursor WITH HOLD can't follow a write in the same pipeline here."
-            self._refuse(sqlstate.NOT_SUPPORTED, said, "Send Sync first, or begin a transaction.")
+        if core.would_be_held(judgement.verdict):
+            self._refuse(sqlstate.NOT_SUPPORTED, *HELD_AFTER_WRITE)
             return
         core.flush_tail()
         permission = self._admit(judgement, text)

@@ -57,6 +57,12 @@ _IN_PARTS: Final = frozenset({"SELECT", "UNKNOWN"})
 """Kinds that the server runs row by row, as they are fetched; anything else runs to its end at the first Execute, and
 drivers set limits on it that mean nothing (JDBC's executeUpdate: 1)."""
 
+HELD_AFTER_WRITE: Final = (
+    "A cursor WITH HOLD can't follow a write in the same pipeline here.",
+    "Send Sync first, or begin a transaction.",
+)
+"""What happened, and what to try."""
+
 Step: TypeAlias = Generator[Want, Order | None, None]
 """A rare thing, read top to bottom. While one is under way the client's messages wait."""
 
@@ -208,10 +214,20 @@ class Core:
             self.portals.clear()
 
     def note_read(self, verdict: SqlVerdict) -> None:
-        """A text that passes as a read, before it is sent: what it makes, drops and leaves for the COMMIT."""
+        """A text that passes as a read, before it is sent: what it makes, drops and leaves for the COMMIT.
+
+        Raises:
+            Broken: It leaves something that the COMMIT of a transaction of ours would run (attack G2).
+        """
         self.forget_names(verdict)
+        if self.would_be_held(verdict):
+            raise Broken(HELD_AFTER_WRITE[0], alarm=True)
         if verdict.holds and self.transaction is not None:
             self.transaction.holds = True
+
+    def would_be_held(self, verdict: SqlVerdict) -> bool:
+        """Whether a read declares a cursor WITH HOLD in a transaction of ours, whose COMMIT may write."""
+        return verdict.holds and self.own is not None
 
     def bind(self, portal: Portal) -> None:
         """See that the server has the portal; its BindComplete was shown before."""

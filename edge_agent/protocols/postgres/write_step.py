@@ -17,6 +17,7 @@ from edge_agent.protocols.postgres.allowed_step import is_quick, means_the_same,
 from edge_agent.protocols.postgres.alone_step import is_alone, run_and_commit
 from edge_agent.protocols.postgres.copy_in import is_copy_in, staged
 from edge_agent.protocols.postgres.core import (
+    HELD_AFTER_WRITE,
     Core,
     Flight,
     Step,
@@ -127,6 +128,9 @@ def _refusal(core: Core, job: Job) -> tuple[str, str, str, str] | None:
         message = "current transaction is aborted, commands ignored until end of transaction block"
         return sqlstate.FAILED_TRANSACTION, message, "", ""
     if not job.judgement.writes:
+        if core.would_be_held(job.judgement.verdict):
+            happened, advice = HELD_AFTER_WRITE
+            return sqlstate.NOT_SUPPORTED, happened, "Nothing was run, and nobody was asked.", advice
         return None
     if job.portal is not None and job.portal.started:
         return cannot_be_run(job.portal)

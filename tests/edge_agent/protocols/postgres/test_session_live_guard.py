@@ -128,8 +128,10 @@ def test_what_is_deferred_fails_a_commit_with_a_holding_cursor(trapped: RealPost
     trapped.admin("DROP TABLE late")
 
 
-def test_g2_a_holding_cursor_cannot_follow_a_write_in_a_pipeline(trapped: RealPostgres) -> None:
-    with shell(trapped) as running, psycopg.connect(running.dsn, autocommit=True) as client:
+@pytest.mark.parametrize("waits", [False, True])
+def test_g2_a_holding_cursor_cannot_follow_a_write_in_a_pipeline(trapped: RealPostgres, waits: bool) -> None:
+    options = {"policies": ASKING} if waits else {}
+    with shell(trapped, **options) as running, psycopg.connect(running.dsn, autocommit=True) as client:
         with pytest.raises(psycopg.errors.FeatureNotSupported), client.pipeline():
             client.execute("UPDATE orders SET total = total + 1 WHERE id = 1")
             client.execute("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM trap")
