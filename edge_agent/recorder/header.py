@@ -40,7 +40,7 @@ _TIME: Final = (*_QUOTED, "2026-11-22T20:00:00.000Z")
 _BLANKS: Final = {"body_sha256": _DIGEST, "seq": _NUMBER, "text_digest": _DIGEST, "time": _TIME}
 """The blanks of a `Form` in their order, with what stands before and after their values, and a longest value."""
 
-_LONGEST_BLANKS: Final = 64 + 16 + len(_TIME[2])
+_LONGEST_BLANKS: Final = sum(len(str(longest)) for _, _, longest in (_DIGEST, _NUMBER, _TIME))
 """Bytes of a `Line`'s blanks: a digest, a sequence and a time."""
 
 _RESULT_BLANKS: Final = {

@@ -28,7 +28,7 @@ from edge_agent.recorder.scan import scan
 from edge_agent.recorder.segments import LOCK_NAME, SegmentFiles, list_segments
 from edge_agent.recorder.sync import GroupCommit, Round
 from twokeys.errors import InvalidInput, Refused, Unavailable
-from twokeys.record import ChainHead, RecordType, chained
+from twokeys.record import ChainHead, RecordType
 from twokeys.signature import PublicKey
 
 
@@ -149,8 +149,7 @@ class Journal:
     def _put(self, line: bytes, sequence: int, cipher: bytes, key: SessionKey | None) -> None:
         try:
             segment = self._segment_for(len(line) + len(cipher), key)
-            hashed = chained(self._hash, line)
-            segment.write(sequence, cipher, hashed, line)
+            hashed = segment.write(sequence, cipher, self._hash, line)
         except OSError as error:
             raise self._fail(error) from error
         self._sequence, self._hash = sequence, hashed

@@ -44,16 +44,19 @@ class OpenSegment:
         self._start = before.hash.encode() + b"\n"
         self._synced_names = 0
 
-    def write(self, sequence: int, cipher: bytes, hashed: bytes, line: bytes) -> None:
+    def write(self, sequence: int, cipher: bytes, before: bytes, line: bytes) -> bytes:
         """Append a record: its framed body, where it has one, then its line.
 
         Args:
             sequence: Of the record.
             cipher: Its encrypted body; empty for none.
-            hashed: The chain's hash after it, as hexadecimal digits.
+            before: The chain's hash before it, as hexadecimal digits.
             line: Canonical.
+
+        Returns:
+            The chain's hash after it.
         """
-        size = 0
+        size, hashed = 0, chained(before, line)
         if cipher:
             if self._bodies is None:
                 self._bodies = GrowingFile(self.files.path("bodies"))
@@ -64,20 +67,10 @@ class OpenSegment:
         self._start = b""
         self._lines.append(data)
         self.size += size + len(data)
+        return hashed
 
     def write_line(self, sequence: int, cipher: bytes, line: Line, time_text: str, before: bytes) -> bytes:
-        """As `write`, for a line with blanks.
-
-        Args:
-            sequence: Of the record.
-            cipher: Its encrypted body.
-            line: What is spelled already.
-            time_text: Its time.
-            before: The chain's hash before it.
-
-        Returns:
-            The chain's hash after it.
-        """
+        """As `write`, for a record that has a body, and a line with blanks."""
         bodies, lines = self._bodies, self._lines
         if chain_record is not None and bodies is not None and bodies.room is not None and lines.room is not None:
             done = chain_record(
@@ -91,10 +84,7 @@ class OpenSegment:
                 lines.wrote(line_size)
                 self.size += body_size + line_size
                 return bytes(after)
-        filled = line.fill(sha256(cipher), sequence, time_text)
-        hashed = chained(before, filled)
-        self.write(sequence, cipher, hashed, filled)
-        return hashed
+        return self.write(sequence, cipher, before, line.fill(sha256(cipher), sequence, time_text))
 
     def write_key(self, line: bytes) -> None:
         """Append a session's wrapped key; the session's bodies follow."""

@@ -16,7 +16,7 @@ from edge_agent.protocols.postgres.events import Forwarded
 from edge_agent.protocols.postgres.expect import Expected
 from edge_agent.protocols.postgres.limits import HEADER_BYTES, NAME_BYTES
 from edge_agent.protocols.postgres.link import FAILED
-from edge_agent.protocols.postgres.masking import masked_execute, masked_query
+from edge_agent.protocols.postgres.masking import masked_execute, query_answer
 from edge_agent.protocols.postgres.messages import malformed
 from edge_agent.protocols.postgres.mixed_step import mixed_step
 from edge_agent.protocols.postgres.pipeline import ABSENT, Job, Portal, Statement, Tail, command_of
@@ -118,7 +118,7 @@ class Client:
             self._step(Job(PostgresCommand(QueryProtocol.SIMPLE, text), judgement, raw))
 
     def _masked(self, owed: Owed) -> Expected:
-        return masked_query(owed) if owed.copy is None else masked_copy(self._core, owed, owed.copy)
+        return query_answer(owed) if owed.copy is None else masked_copy(self._core, owed, owed.copy)
 
     def _step(self, job: Job) -> None:
         transaction = job.judgement.route is Route.TRANSACTION

@@ -38,7 +38,7 @@ from edge_agent.protocols.postgres.events import (
 from edge_agent.protocols.postgres.expect import Answer, Expected
 from edge_agent.protocols.postgres.hidden import Hidden
 from edge_agent.protocols.postgres.link import IDLE, IN_TRANSACTION, Broken, Link
-from edge_agent.protocols.postgres.masking import HIDES, Result, watch
+from edge_agent.protocols.postgres.masking import HIDES, query_answer, watch
 from edge_agent.protocols.postgres.pipeline import ABSENT, Job, Portal, SessionLimits, Sized, Statement, Tail
 from edge_agent.protocols.postgres.transaction import Transaction, Write
 from twokeys.effect import Effect as Does
@@ -362,9 +362,7 @@ def send_job(core: Core, permission: Pass, job: Job, *, keep: bool = False, anew
     if portal is None:
         hides += b"Z" * core.mixed
         takes = expect.QUERY_TAKES + b"G" * copy_in
-        mask = None if owed is None else Result(owed)
-        hides += HIDES * (mask is not None)
-        link.forward(permission, job.raw, Expected(takes, b"Z", answer=answer, keep=keep, hides=hides, mask=mask))
+        link.forward(permission, job.raw, query_answer(owed, answer, keep=keep, takes=takes, hides=hides))
         return
     if not portal.started:
         # Another text can have come under the name meanwhile: parsed anew, it is the one that was judged.
@@ -421,11 +419,23 @@ def refused(core: Core, sqlstate: str, message: str, detail: str = "", hint: str
         yield from ask(core, core.hidden.fail, 1)
         if core.link.status == IN_TRANSACTION:
             raise Broken("The server's transaction could not be made to fail.")
-    core.link.say(encode.error_response(sqlstate, message, detail=detail, hint=hint))
+    error = encode.error_response(sqlstate, message, detail=detail, hint=hint)
+    tell_failure(core, error, {"C": sqlstate.encode(), "M": message.encode()})
+
+
+def tell_failure(core: Core, error: bytes, fields: dict[str, bytes]) -> None:
+    """Answer a Command with an error: the rest of its group is skipped, its Query is over.
+
+    Args:
+        core: The session.
+        error: The ErrorResponse.
+        fields: SQLSTATE and message at least, for the text that it is a part of.
+    """
+    core.link.say(error)
     if core.grouped:
         core.link.failed = True
     elif core.mixed:
-        core.link.last_error = {"C": sqlstate.encode(), "M": message.encode()}
+        core.link.last_error = fields
     else:
         core.link.say(encode.ready_for_query(core.link.status))
 

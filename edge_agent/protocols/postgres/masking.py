@@ -14,7 +14,7 @@ from edge_agent.mask.plan import Plan
 from edge_agent.mask.rows import UnreadableRow
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres import server_messages as server
-from edge_agent.protocols.postgres.expect import EXECUTE_ENDS, EXECUTE_TAKES, QUERY_TAKES, Expected
+from edge_agent.protocols.postgres.expect import EXECUTE_ENDS, EXECUTE_TAKES, QUERY_TAKES, Answer, Expected
 from edge_agent.protocols.postgres.framing import run_end
 from edge_agent.protocols.postgres.limits import SERVER_MAXIMUM
 
@@ -115,9 +115,18 @@ class Result:
             raise Unmaskable("The server sent a row that does not fit its description.") from error
 
 
-def masked_query(owed: Owed) -> Expected:
-    """The answer to a Query that only reads."""
-    return Expected(QUERY_TAKES, b"Z", hides=HIDES, mask=Result(owed))
+def query_answer(
+    owed: Owed | None,
+    answer: Answer | None = None,
+    *,
+    keep: bool = False,
+    takes: bytes = QUERY_TAKES,
+    hides: bytes = b"",
+) -> Expected:
+    """What to expect of a Query: masked, where its caller may not see all of it. The rest as in `Expected`."""
+    if owed is None:
+        return Expected(takes, b"Z", answer=answer, keep=keep, hides=hides)
+    return Expected(takes, b"Z", answer=answer, keep=keep, hides=hides + HIDES, mask=Result(owed))
 
 
 def masked_execute(core: Core, portal: bytes, owed: Owed) -> Expected:

@@ -18,8 +18,8 @@ from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres.core import Core, Step, Want, refused
 from edge_agent.protocols.postgres.door import MIXED, Judgement, Route
 from edge_agent.protocols.postgres.events import Forwarded
-from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
-from edge_agent.protocols.postgres.masking import HIDES, Result
+from edge_agent.protocols.postgres.expect import Answer
+from edge_agent.protocols.postgres.masking import query_answer
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.rewind import advice
 from edge_agent.protocols.postgres.steps import transaction_step
@@ -103,10 +103,8 @@ def _read(core: Core, part: bytes, judgement: Judgement) -> Step:
         return
     core.records.append(Forwarded(judgement, QueryProtocol.SIMPLE, part, None))
     core.note_read(judgement.verdict)
-    owed = judgement.masks
-    mask, hides = (None, b"Z") if owed is None else (Result(owed), HIDES + b"Z")
     # With an Answer: what the server calls a write is the client's error, as the whole can't be rewound.
-    expected = Expected(QUERY_TAKES, b"Z", answer=Answer(), hides=hides, mask=mask)
+    expected = query_answer(judgement.masks, Answer(), hides=b"Z")
     core.link.advice = advice(core)
     core.read_simple(permission, encode.query(part), expected, leaves=judgement.leaves)
     yield Want.QUIET

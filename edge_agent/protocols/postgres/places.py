@@ -18,9 +18,9 @@ from edge_agent.protocols.postgres.bounded import exceeds, roll_back_excess
 from edge_agent.protocols.postgres.copy_in import is_copy_in, transferred
 from edge_agent.protocols.postgres.core import Core, Flight, Step, Want, ask, rolled_back, send_job
 from edge_agent.protocols.postgres.events import Ending, Order, Outcome
-from edge_agent.protocols.postgres.expect import QUERY_TAKES, Answer, Expected
+from edge_agent.protocols.postgres.expect import Answer
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
-from edge_agent.protocols.postgres.masking import HIDES, Result
+from edge_agent.protocols.postgres.masking import query_answer
 from edge_agent.protocols.postgres.pipeline import Job
 from edge_agent.protocols.postgres.rewind import advice
 from edge_agent.protocols.postgres.steps import error_of
@@ -187,10 +187,8 @@ def _run_read(core: Core, job: Job, permission: Pass, write: Write) -> Step:
     core.note_read(job.judgement.verdict)
     if job.simple:
         core.link.last_error = {}
-        owed, hides = core.masks.of(job.judgement.verdict, job.command.text), b"Z" * core.mixed
-        mask = None if owed is None else Result(owed)
-        hides += HIDES * (mask is not None)
-        core.read_simple(permission, job.raw, Expected(QUERY_TAKES, b"Z", answer=answer, hides=hides, mask=mask))
+        owed = core.masks.of(job.judgement.verdict, job.command.text)
+        core.read_simple(permission, job.raw, query_answer(owed, answer, hides=b"Z" * core.mixed))
     else:
         core.guard()
         core.leaves = True

@@ -10,7 +10,18 @@ from edge_agent.classify.transaction import TxnAction, TxnKind
 from edge_agent.gate import Pass
 from edge_agent.protocols.postgres import encode, sqlstate
 from edge_agent.protocols.postgres.control import before_commit, plan_of, planned
-from edge_agent.protocols.postgres.core import Core, Step, Want, ask, kept, refused, rolled_back, send_job, settled
+from edge_agent.protocols.postgres.core import (
+    Core,
+    Step,
+    Want,
+    ask,
+    kept,
+    refused,
+    rolled_back,
+    send_job,
+    settled,
+    tell_failure,
+)
 from edge_agent.protocols.postgres.events import Ending, Forwarded
 from edge_agent.protocols.postgres.expect import SYNC, Answer
 from edge_agent.protocols.postgres.link import FAILED, IDLE, IN_TRANSACTION, Broken
@@ -137,13 +148,7 @@ def _fail_commit(core: Core, transaction: Transaction, failure: Answer) -> Step:
     if core.link.status != IDLE:
         raise Broken("The server would not roll back.")
     core.end_writes(transaction.writes, Ending.FAILED, failure.sqlstate, failure.reason)
-    core.link.say(error_of(failure))
-    if core.grouped:
-        core.link.failed = True
-    elif core.mixed:
-        core.link.last_error = failure.error or {}
-    else:
-        core.link.say(encode.ready_for_query(core.link.status))
+    tell_failure(core, error_of(failure), failure.error or {})
 
 
 def _other(core: Core, job: Job, permission: Pass, action: TxnAction) -> Step:
