@@ -13,8 +13,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { DIGITS = 64, FRAME = 12, HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1, CALL = 2, PARTIAL = 3, REDACT = 4, SHOWN_END = 4, LONG = 8 };
+enum { HEADER = 5, ROW_HEADER = 7, SHOW = 0, NOTHING = 1, CALL = 2, PARTIAL = 3, REDACT = 4, SHOWN_END = 4, LONG = 8 };
+
+/* Of a record: a hash's digits, a frame's header, AES-GCM's nonce and tag, a moment's characters; and a buffer's bytes. */
+enum { DIGITS = 64, FRAME = 12, NONCE = 12, TAG = 16, TIME = 24, SMALL = 4096 };
+
+#define LAST_MOMENT INT64_C(253402300799999) /* Milliseconds: the last that has four digits of a year. */
 
 typedef struct {
     unsigned char *bytes;
@@ -475,7 +481,7 @@ static PyObject *complete(PyObject *module, PyObject *args) {
     return Py_BuildValue("nn", (Py_ssize_t)at, (Py_ssize_t)(at + 1 + length));
 }
 
-/* Writes into a part of a mapped file; nothing is written past its end. */
+/* A part of a mapped file, held while the chain is open; nothing is written past its end. */
 typedef struct {
     Py_buffer view;
     size_t at, start;
@@ -486,25 +492,102 @@ static void add(Room *room, const void *bytes, size_t size) {
     room->at += size;
 }
 
-/* Decimal digits of a number into 20 bytes; how many they are. */
-static size_t put_decimal(char *digits, uint64_t number) {
+static int has_room(const Room *room, size_t size) {
+    size_t whole = (size_t)room->view.len;
+    return room->at <= whole && size <= whole - room->at;
+}
+
+/* See edge_agent.recorder.chain.ChainPurely. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *digest;
+    uint64_t sequence;
+    char hash[DIGITS];
+    int is_open, is_busy;
+    Room bodies, lines;
+    uint64_t left, most_body;
+    double until;
+    int64_t second;
+    char time[TIME + 1];
+} Chain;
+
+/* What one record is made of; bytes of the caller's arguments. */
+typedef struct {
+    const char *pieces[4], *text, *bind, *place;
+    size_t piece_sizes[4], text_size, bind_size, place_size, plain_size;
+    uint64_t count;
+} Given;
+
+static char *laid(char *at, const void *bytes, size_t size) {
+    memcpy(at, bytes, size);
+    return at + size;
+}
+
+/* Decimal digits of a number, at most 20; where they end. */
+static char *laid_decimal(char *at, uint64_t number) {
     char turned[20];
     size_t count = 0;
     do {
         turned[count++] = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    for (size_t at = 0; at < count; at++) {
-        digits[at] = turned[count - 1 - at];
+    while (count > 0) {
+        *at++ = turned[--count];
     }
-    return count;
+    return at;
+}
+
+/* Base64 (RFC 4648 section 4); where it ends. */
+static char *laid_base64(char *at, const char *bytes, size_t size) {
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *from = (const unsigned char *)bytes;
+    for (; size >= 3; size -= 3, from += 3) {
+        uint32_t three = (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2];
+        *at++ = alphabet[three >> 18];
+        *at++ = alphabet[three >> 12 & 63];
+        *at++ = alphabet[three >> 6 & 63];
+        *at++ = alphabet[three & 63];
+    }
+    if (size > 0) {
+        uint32_t three = (uint32_t)from[0] << 16 | (size == 2 ? (uint32_t)from[1] << 8 : 0);
+        *at++ = alphabet[three >> 18];
+        *at++ = alphabet[three >> 12 & 63];
+        *at++ = size == 2 ? alphabet[three >> 6 & 63] : '=';
+        *at++ = '=';
+    }
+    return at;
+}
+
+/* The moment as `2026-11-22T20:00:00.000Z` into `chain->time`. */
+static int spell_time(Chain *chain, int64_t milliseconds) {
+    int64_t second = milliseconds / 1000;
+    int rest = (int)(milliseconds % 1000);
+    if (second != chain->second) {
+        time_t moment = (time_t)second;
+        struct tm parts;
+        chain->second = -1;
+        if (gmtime_r(&moment, &parts) == NULL ||
+            strftime(chain->time, sizeof chain->time, "%Y-%m-%dT%H:%M:%S.", &parts) != TIME - 4) {
+            PyErr_SetString(PyExc_ValueError, "no such moment can be spelled");
+            return -1;
+        }
+        chain->second = second;
+    }
+    char *at = chain->time + TIME - 4;
+    at[0] = (char)('0' + rest / 100);
+    at[1] = (char)('0' + rest / 10 % 10);
+    at[2] = (char)('0' + rest % 10);
+    at[3] = 'Z';
+    return 0;
 }
 
 /* `digest(data).hexdigest()`, 64 ASCII digits. A new reference; NULL: an exception. */
 static PyObject *hex_digest(PyObject *digest, const char *data, size_t size, const char **digits) {
-    PyObject *hash = PyObject_CallFunction(digest, "y#", data, (Py_ssize_t)size);
+    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+    PyObject *hash = bytes == NULL ? NULL : PyObject_CallFunctionObjArgs(digest, bytes, NULL);
     PyObject *text = hash == NULL ? NULL : PyObject_CallMethod(hash, "hexdigest", NULL);
     Py_ssize_t count = 0;
+    Py_XDECREF(bytes);
     Py_XDECREF(hash);
     *digits = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &count);
     if (*digits != NULL && count != DIGITS) {
@@ -518,128 +601,298 @@ static PyObject *hex_digest(PyObject *digest, const char *data, size_t size, con
     return text;
 }
 
-static char *laid(char *at, const void *bytes, size_t size) {
-    memcpy(at, bytes, size);
-    return at + size;
-}
-
-/* A record's line, with the chain before it: `before`, a newline, the canonical line. Its bytes are the caller's. */
-static char *spell_line(PyObject *pieces, const char *before, const char *body, uint64_t sequence, const char *time,
-                        size_t time_size, size_t *size) {
-    const char *piece[4];
-    Py_ssize_t count[4];
-    size_t whole = DIGITS + 1 + DIGITS + 20 + time_size;
-    if (!PyTuple_Check(pieces) || PyTuple_Size(pieces) != 4) {
-        PyErr_SetString(PyExc_TypeError, "a line has four pieces");
-        return NULL;
-    }
-    for (int each = 0; each < 4; each++) {
-        char *bytes;
-        if (PyBytes_AsStringAndSize(PyTuple_GetItem(pieces, each), &bytes, &count[each]) != 0) {
-            return NULL;
+/* Nonce and ciphertext of the body. A new reference to the ciphertext; NULL: an exception. */
+static PyObject *enciphered(const Given *given, PyObject *encrypt, uint64_t sequence, char *nonce) {
+    PyObject *plain = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)given->plain_size);
+    PyObject *place = NULL, *number = NULL, *cipher = NULL;
+    if (plain != NULL) {
+        char *at = laid(PyBytes_AsString(plain), given->text, given->text_size);
+        if (given->bind != NULL) {
+            laid(laid_base64(at, given->bind, given->bind_size), "\"}", 2);
         }
-        piece[each] = bytes;
-        whole += (size_t)count[each];
+        memset(nonce, 0, NONCE - 8);
+        put_word((unsigned char *)nonce + NONCE - 8, (uint32_t)(given->count >> 32));
+        put_word((unsigned char *)nonce + NONCE - 4, (uint32_t)given->count);
+        number = PyBytes_FromStringAndSize(nonce, NONCE);
+        char digits[20];
+        size_t size = (size_t)(laid_decimal(digits, sequence) - digits);
+        place = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(given->place_size + size));
+        if (place != NULL) {
+            laid(laid(PyBytes_AsString(place), given->place, given->place_size), digits, size);
+        }
     }
-    char *line = PyMem_Malloc(whole), *at = line;
-    if (line == NULL) {
-        PyErr_NoMemory();
-        return NULL;
+    if (number != NULL && place != NULL) {
+        cipher = PyObject_CallFunctionObjArgs(encrypt, number, plain, place, NULL);
     }
-    at = laid(at, before, DIGITS);
-    at = laid(at, "\n", 1);
-    at = laid(at, piece[0], (size_t)count[0]);
-    at = laid(at, body, DIGITS);
-    at = laid(at, piece[1], (size_t)count[1]);
-    at += put_decimal(at, sequence);
-    at = laid(at, piece[2], (size_t)count[2]);
-    at = laid(at, time, time_size);
-    at = laid(at, piece[3], (size_t)count[3]);
-    *size = (size_t)(at - line);
-    return line;
+    Py_XDECREF(plain);
+    Py_XDECREF(number);
+    Py_XDECREF(place);
+    if (cipher != NULL && (!PyBytes_Check(cipher) || PyBytes_Size(cipher) != (Py_ssize_t)(given->plain_size + TAG))) {
+        PyErr_SetString(PyExc_ValueError, "a cipher has another length");
+        Py_CLEAR(cipher);
+    }
+    return cipher;
 }
 
-/* The frame of a body, then the line: a process that dies in between leaves a body without a line, which is cut off. */
-static void put_record(Room *bodies, Room *lines, uint64_t sequence, const char *cipher, size_t cipher_size,
-                       const char *first, size_t first_size, const char *hashed, const char *line, size_t line_size) {
+/* The frame of a body, then the line: a process that dies in between leaves a body without a line, which is cut off.
+ * `line` begins with the chain's hash before it and a newline, which are not written.
+ */
+static void put_record(Chain *chain, const char *body, size_t body_size, const char *hashed, const char *line,
+                       size_t line_size) {
     unsigned char frame[FRAME];
+    uint64_t sequence = chain->sequence + 1;
     put_word(frame, (uint32_t)(sequence >> 32));
     put_word(frame + 4, (uint32_t)sequence);
-    put_word(frame + 8, (uint32_t)cipher_size);
-    add(bodies, frame, FRAME);
-    add(bodies, cipher, cipher_size);
+    put_word(frame + 8, (uint32_t)body_size);
+    add(&chain->bodies, frame, FRAME);
+    add(&chain->bodies, body, body_size);
     atomic_signal_fence(memory_order_seq_cst);
-    add(lines, first, first_size);
-    add(lines, hashed, DIGITS);
-    add(lines, " ", 1);
-    add(lines, line, line_size);
-    add(lines, "\n", 1);
+    add(&chain->lines, hashed, DIGITS);
+    add(&chain->lines, " ", 1);
+    add(&chain->lines, line + DIGITS + 1, line_size - DIGITS - 1);
+    add(&chain->lines, "\n", 1);
 }
 
-static int has_room(const Room *room, size_t size) {
-    size_t whole = (size_t)room->view.len;
-    return room->at <= whole && size <= whole - room->at;
-}
-
-/* One record from its cipher on. The new hash, and how much was written of both files; None where there is no room. */
-static PyObject *put_chained(PyObject *digest, PyObject *pieces, const char *cipher, size_t cipher_size,
-                             unsigned long long sequence, const char *time, size_t time_size, const char *before,
-                             const char *first, size_t first_size, Room *bodies, Room *lines) {
+/* `work` has room for nonce and ciphertext, and behind them for the line with the hash before it. */
+static int put_whole(Chain *chain, const Given *given, PyObject *encrypt, char *work) {
+    uint64_t sequence = chain->sequence + 1;
+    PyObject *cipher = enciphered(given, encrypt, sequence, work), *body = NULL, *hash = NULL;
     const char *digits;
-    PyObject *body = hex_digest(digest, cipher, cipher_size, &digits), *done = NULL;
-    size_t size = 0;
-    char *line = body == NULL ? NULL : spell_line(pieces, before, digits, sequence, time, time_size, &size);
-    PyObject *hash = line == NULL ? NULL : hex_digest(digest, line, size, &digits);
-    if (hash != NULL) {
-        size_t line_size = size - DIGITS - 1;
-        if (has_room(bodies, FRAME + cipher_size) && has_room(lines, first_size + DIGITS + 2 + line_size)) {
-            put_record(bodies, lines, sequence, cipher, cipher_size, first, first_size, digits, line + DIGITS + 1,
-                       line_size);
-            done = Py_BuildValue("y#nn", digits, (Py_ssize_t)DIGITS, (Py_ssize_t)(bodies->at - bodies->start),
-                                 (Py_ssize_t)(lines->at - lines->start));
-        } else {
-            done = Py_NewRef(Py_None);
+    size_t body_size = NONCE + given->plain_size + TAG;
+    if (cipher != NULL) {
+        laid(work + NONCE, PyBytes_AsString(cipher), given->plain_size + TAG);
+        body = hex_digest(chain->digest, work, body_size, &digits);
+    }
+    if (body != NULL) {
+        char *line = work + body_size;
+        char *at = laid(laid(line, chain->hash, DIGITS), "\n", 1);
+        at = laid(laid(at, given->pieces[0], given->piece_sizes[0]), digits, DIGITS);
+        at = laid_decimal(laid(at, given->pieces[1], given->piece_sizes[1]), sequence);
+        at = laid(laid(at, given->pieces[2], given->piece_sizes[2]), chain->time, TIME);
+        at = laid(at, given->pieces[3], given->piece_sizes[3]);
+        size_t line_size = (size_t)(at - line);
+        hash = hex_digest(chain->digest, line, line_size, &digits);
+        if (hash != NULL) {
+            put_record(chain, work, body_size, digits, line, line_size);
+            memcpy(chain->hash, digits, DIGITS);
+            chain->sequence = sequence;
+            chain->left -= FRAME + body_size + line_size + 1;
         }
     }
-    PyMem_Free(line);
+    Py_XDECREF(cipher);
     Py_XDECREF(body);
     Py_XDECREF(hash);
-    return done;
+    return hash == NULL ? -1 : 0;
 }
 
-static PyObject *chain_record(PyObject *module, PyObject *args) {
-    (void)module;
-    PyObject *digest, *pieces, *body_file, *line_file, *done = NULL;
-    const char *cipher, *time, *before, *first;
-    Py_ssize_t cipher_size, time_size, before_size, first_size, body_at, line_at;
-    unsigned long long sequence;
-    if (!PyArg_ParseTuple(args, "OO!y#Ks#y#y#OnOn", &digest, &PyTuple_Type, &pieces, &cipher, &cipher_size, &sequence,
-                          &time, &time_size, &before, &before_size, &first, &first_size, &body_file, &body_at,
-                          &line_file, &line_at)) {
-        return NULL;
+static int bytes_of(PyObject *value, const char **bytes, size_t *size) {
+    char *found;
+    Py_ssize_t count;
+    if (PyBytes_AsStringAndSize(value, &found, &count) != 0) {
+        return -1;
     }
-    if (before_size != DIGITS || cipher_size <= 0 || cipher_size > UINT32_MAX || body_at < 0 || line_at < 0) {
-        PyErr_SetString(PyExc_ValueError, "no such record can be chained");
-        return NULL;
-    }
-    Room bodies = {.at = (size_t)body_at, .start = (size_t)body_at};
-    Room lines = {.at = (size_t)line_at, .start = (size_t)line_at};
-    if (PyObject_GetBuffer(body_file, &bodies.view, PyBUF_WRITABLE) != 0) {
-        return NULL;
-    }
-    if (PyObject_GetBuffer(line_file, &lines.view, PyBUF_WRITABLE) == 0) {
-        done = put_chained(digest, pieces, cipher, (size_t)cipher_size, sequence, time, (size_t)time_size, before,
-                           first, (size_t)first_size, &bodies, &lines);
-        PyBuffer_Release(&lines.view);
-    }
-    PyBuffer_Release(&bodies.view);
-    return done;
+    *bytes = found;
+    *size = (size_t)count;
+    return 0;
 }
+
+static int read_given(PyObject *const *args, Given *given) {
+    if (!PyTuple_Check(args[0]) || PyTuple_Size(args[0]) != 4) {
+        PyErr_SetString(PyExc_ValueError, "a line has four pieces");
+        return -1;
+    }
+    for (int each = 0; each < 4; each++) {
+        PyObject *piece = PyTuple_GetItem(args[0], each);
+        if (bytes_of(piece, &given->pieces[each], &given->piece_sizes[each]) != 0) {
+            return -1;
+        }
+    }
+    if (bytes_of(args[2], &given->place, &given->place_size) != 0 ||
+        bytes_of(args[4], &given->text, &given->text_size) != 0 ||
+        (args[5] != Py_None && bytes_of(args[5], &given->bind, &given->bind_size) != 0)) {
+        return -1;
+    }
+    given->plain_size = given->text_size + (given->bind == NULL ? 0 : (given->bind_size + 2) / 3 * 4 + 2);
+    given->count = PyLong_AsUnsignedLongLong(args[3]);
+    return PyErr_Occurred() == NULL ? 0 : -1;
+}
+
+static PyObject *chain_append(Chain *chain, PyObject *const *args, Py_ssize_t count) {
+    Given given = {0};
+    if (count != 8) {
+        PyErr_SetString(PyExc_TypeError, "append takes eight arguments");
+        return NULL;
+    }
+    if (!chain->is_open || chain->is_busy) {
+        return Py_NewRef(Py_False);
+    }
+    long long milliseconds = PyLong_AsLongLong(args[6]);
+    double now = PyFloat_AsDouble(args[7]);
+    if (PyErr_Occurred() != NULL || read_given(args, &given) != 0) {
+        return NULL;
+    }
+    size_t body = FRAME + NONCE + given.plain_size + TAG, line = 2 * DIGITS + 3 + 20 + TIME;
+    for (int each = 0; each < 4; each++) {
+        line += given.piece_sizes[each];
+    }
+    if (!(now < chain->until) || milliseconds < 0 || milliseconds > LAST_MOMENT || given.plain_size > chain->most_body || body + line > chain->left ||
+        !has_room(&chain->bodies, body) || !has_room(&chain->lines, line)) {
+        return Py_NewRef(Py_False);
+    }
+    if (spell_time(chain, milliseconds) != 0) {
+        return NULL;
+    }
+    char small[SMALL], *work = body + line + DIGITS <= SMALL ? small : PyMem_Malloc(body + line + DIGITS);
+    if (work == NULL) {
+        return PyErr_NoMemory();
+    }
+    chain->is_busy = 1;
+    int failed = put_whole(chain, &given, args[1], work);
+    chain->is_busy = 0;
+    if (work != small) {
+        PyMem_Free(work);
+    }
+    return failed ? NULL : Py_NewRef(Py_True);
+}
+
+static PyObject *chain_shut(Chain *chain, PyObject *nothing) {
+    (void)nothing;
+    size_t bodies = 0, lines = 0;
+    if (chain->is_busy) {
+        PyErr_SetString(PyExc_ValueError, "the chain is being appended to");
+        return NULL;
+    }
+    if (chain->is_open) {
+        bodies = chain->bodies.at - chain->bodies.start;
+        lines = chain->lines.at - chain->lines.start;
+        chain->is_open = 0;
+        PyBuffer_Release(&chain->bodies.view);
+        PyBuffer_Release(&chain->lines.view);
+    }
+    return Py_BuildValue("nn", (Py_ssize_t)bodies, (Py_ssize_t)lines);
+}
+
+static PyObject *chain_open(Chain *chain, PyObject *args) {
+    PyObject *bodies, *lines;
+    Py_ssize_t body_at, line_at;
+    long long left, most_body;
+    double until;
+    if (!PyArg_ParseTuple(args, "OnOnLdL", &bodies, &body_at, &lines, &line_at, &left, &until, &most_body)) {
+        return NULL;
+    }
+    if (chain->digest == NULL || chain->is_open || body_at < 0 || line_at < 0 || left < 0 || most_body < 0 ||
+        most_body > UINT32_MAX - FRAME - NONCE - TAG) {
+        PyErr_SetString(PyExc_ValueError, "no such chain can be opened");
+        return NULL;
+    }
+    if (PyObject_GetBuffer(bodies, &chain->bodies.view, PyBUF_WRITABLE) != 0) {
+        return NULL;
+    }
+    if (PyObject_GetBuffer(lines, &chain->lines.view, PyBUF_WRITABLE) != 0) {
+        PyBuffer_Release(&chain->bodies.view);
+        return NULL;
+    }
+    chain->bodies.at = chain->bodies.start = (size_t)body_at;
+    chain->lines.at = chain->lines.start = (size_t)line_at;
+    chain->left = (uint64_t)left;
+    chain->until = until;
+    chain->most_body = (uint64_t)most_body;
+    chain->is_open = 1;
+    Py_RETURN_NONE;
+}
+
+static int set_head(Chain *chain, PyObject *sequence, const char *hash, Py_ssize_t size) {
+    unsigned long long number = PyLong_AsUnsignedLongLong(sequence);
+    if (PyErr_Occurred() != NULL) {
+        return -1;
+    }
+    if (size != DIGITS) {
+        PyErr_SetString(PyExc_ValueError, "a chain's hash has 64 digits");
+        return -1;
+    }
+    chain->sequence = number;
+    memcpy(chain->hash, hash, DIGITS);
+    return 0;
+}
+
+static PyObject *chain_move(Chain *chain, PyObject *args) {
+    PyObject *sequence;
+    const char *hash;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "Oy#", &sequence, &hash, &size)) {
+        return NULL;
+    }
+    if (chain->is_open) {
+        PyErr_SetString(PyExc_ValueError, "the chain is open");
+        return NULL;
+    }
+    return set_head(chain, sequence, hash, size) == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *chain_sequence(Chain *chain, void *nothing) {
+    (void)nothing;
+    return PyLong_FromUnsignedLongLong(chain->sequence);
+}
+
+static PyObject *chain_hash(Chain *chain, void *nothing) {
+    (void)nothing;
+    return PyBytes_FromStringAndSize(chain->hash, DIGITS);
+}
+
+static int chain_init(Chain *chain, PyObject *args, PyObject *names) {
+    PyObject *digest, *sequence;
+    const char *hash;
+    Py_ssize_t size;
+    if (chain->digest != NULL || names != NULL) {
+        PyErr_SetString(PyExc_TypeError, "a chain is begun once, without names");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(args, "OOy#", &digest, &sequence, &hash, &size) ||
+        set_head(chain, sequence, hash, size) != 0) {
+        return -1;
+    }
+    chain->second = -1;
+    chain->digest = Py_NewRef(digest);
+    return 0;
+}
+
+static void chain_dealloc(Chain *chain) {
+    PyTypeObject *type = Py_TYPE((PyObject *)chain);
+    if (chain->is_open) {
+        PyBuffer_Release(&chain->bodies.view);
+        PyBuffer_Release(&chain->lines.view);
+    }
+    Py_XDECREF(chain->digest);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(chain);
+    Py_DECREF(type);
+}
+
+static PyMethodDef chain_methods[] = {
+    {"append", (PyCFunction)(void (*)(void))chain_append, METH_FASTCALL, "See edge_agent.recorder.chain."},
+    {"open", (PyCFunction)chain_open, METH_VARARGS, "See edge_agent.recorder.chain."},
+    {"shut", (PyCFunction)chain_shut, METH_NOARGS, "See edge_agent.recorder.chain."},
+    {"move", (PyCFunction)chain_move, METH_VARARGS, "See edge_agent.recorder.chain."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef chain_values[] = {
+    {"sequence", (getter)chain_sequence, NULL, "Of the last record.", NULL},
+    {"hash", (getter)chain_hash, NULL, "The chain's, as 64 hexadecimal digits.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot chain_slots[] = {
+    {Py_tp_new, PyType_GenericNew}, {Py_tp_init, chain_init},        {Py_tp_dealloc, chain_dealloc},
+    {Py_tp_methods, chain_methods}, {Py_tp_getset, chain_values},    {0, NULL},
+};
+
+static PyType_Spec chain_type = {
+    .name = "edge_agent._native.Chain", .basicsize = sizeof(Chain), .flags = Py_TPFLAGS_DEFAULT, .slots = chain_slots,
+};
 
 static PyMethodDef methods[] = {
     {"group", group, METH_VARARGS, "See edge_agent.protocols.postgres.plain.group_purely."},
     {"complete", complete, METH_VARARGS, "See edge_agent.protocols.postgres.plain.complete_purely."},
-    {"chain_record", chain_record, METH_VARARGS, "See edge_agent.recorder.open_segment.OpenSegment.write_line."},
     {"mask_rows", mask_rows, METH_VARARGS, "See edge_agent.mask.rows.mask_rows."},
     {"mask_copied", mask_copied, METH_VARARGS, "See edge_agent.mask.copied_rows.mask_copied."},
     {"mask_csv", mask_csv, METH_VARARGS, "The same for CSV."},
@@ -657,5 +910,14 @@ PyMODINIT_FUNC PyInit__native(void) {
         PyErr_SetString(PyExc_ImportError, "TWOKEYS_PURE is set");
         return NULL;
     }
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition), *type = NULL;
+    if (module != NULL && (type = PyType_FromSpec(&chain_type)) != NULL) {
+        if (PyModule_AddObjectRef(module, "Chain", type) == 0) {
+            Py_DECREF(type);
+            return module;
+        }
+        Py_DECREF(type);
+    }
+    Py_XDECREF(module);
+    return NULL;
 }

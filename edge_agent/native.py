@@ -4,7 +4,7 @@
     mask_copied   edge_agent.mask.copied_rows, and mask_csv
     run_end       edge_agent.protocols.postgres.framing
     group         edge_agent.protocols.postgres.plain, and complete
-    chain_record  edge_agent.recorder.open_segment
+    Chain         edge_agent.recorder.chain
 
 Their pure twins are the oracles: tests give both any bytes and want the same. The environment variable `TWOKEYS_PURE`
 does without them.
@@ -15,7 +15,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-_TWINS: Final = frozenset(("mask_rows", "mask_copied", "mask_csv", "run_end", "group", "complete", "chain_record"))
+_TWINS: Final = frozenset(("mask_rows", "mask_copied", "mask_csv", "run_end", "group", "complete", "Chain"))
 
 compiled: ModuleType | None
 """The module, or None."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -112,8 +111,7 @@ class SessionRecords:
         """
         filled = passage.filled
         if filled.__class__ is Filled:
-            body = filled.text if bind is None else b'%b%b"}' % (filled.text, b2a_base64(bind, newline=False))
-            self._journal.append_line(filled.line, body, self._key)
+            self._journal.append_line(filled.line, filled.text, bind, self._key)
             return
         self.command(Forwarded(passage.judgement, passage.protocol, passage.text, bind))
         # Most texts of a Query never come again: only for those that do is anything kept.
@@ -136,7 +134,7 @@ class SessionRecords:
             body["bind"] = bind
         form, digest = None if xid else self._form(judgement), sha256(text)
         if form is not None:
-            self._journal.append_line(form.of(digest), _encode(body), self._key)
+            self._journal.append_line(form.of(digest), _encode(body), None, self._key)
             return
         header = self._header(judgement, RecordType.COMMAND) | {"text_digest": digest}
         self._journal.append(header | {"xid": xid} if xid else header, _encode(body), self._key)
@@ -146,7 +144,7 @@ class SessionRecords:
         header, form = self._spelled(write.judgement, RecordType.FORWARD)
         body, digest = _encode(write.command.to_json()), sha256(write.command.text)
         if form is not None:
-            self._journal.append_line(form.of(digest), body, self._key)
+            self._journal.append_line(form.of(digest), body, None, self._key)
         else:
             self._journal.append({**header, "text_digest": digest}, body, self._key)
         return Begun(write.judgement, header, digest, self._journal.sequence)

@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from twokeys.errors import Refused
 
 NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
 KEY_BYTES: Final = 32
 
 WRAPPING: Final = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 """How data keys are wrapped."""
 
-_SHORTEST_CIPHER: Final = NONCE_BYTES + 16
+_SHORTEST_CIPHER: Final = NONCE_BYTES + TAG_BYTES
 
 
 def associated_data(session: str, sequence: int | str = "") -> bytes:

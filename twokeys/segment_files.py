@@ -29,6 +29,9 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Longest ciphertext of one record."""
 
 _FRAME: Final = struct.Struct(">QI")
+FRAME_BYTES: Final = _FRAME.size
+"""Of a body's frame, what stands before its ciphertext."""
+
 _GZIP_START: Final = bytes.fromhex("1f8b080000000000")
 _GZIP_HEADER: Final = _GZIP_START + b"\x00\xff"
 _CHUNK: Final = 64 * 1024

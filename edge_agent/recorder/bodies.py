@@ -70,26 +70,32 @@ def _unusable(why: str) -> InvalidInput:
 class SessionKey:
     """One session's data key, in memory only as long as the session; the journal saves its wrapped form once."""
 
-    __slots__ = ("_cipher", "_count", "_place", "key_line", "saved", "session")
+    __slots__ = ("_count", "cipher", "key_line", "place", "saved", "session")
 
     def __init__(self, session: str, wrapping: WrappingKey) -> None:
         """Make a fresh key for this session id."""
         key = os.urandom(KEY_BYTES)
         self.session = session
-        self._cipher = AESGCM(key)
+        self.cipher = AESGCM(key).encrypt
+        """Encrypts under it: nonce, plain, associated data."""
         self.key_line = KeyLine(
             session=session, wrapping_key_id=wrapping.key_id, wrapped=to_base64(wrapping.public.encrypt(key, WRAPPING))
         )
         self.saved = False
         self._count = 0
-        self._place = associated_data(session)
+        self.place = associated_data(session)
+        """Associated data of its bodies, as far as the sequence."""
 
     def encrypt(self, sequence: int, plain: bytes) -> bytes:
-        """Encrypt the body of the record with this sequence, as `twokeys.body.encrypt` does.
+        """Encrypt the body of the record with this sequence, as `twokeys.body.encrypt` does."""
+        nonce = self.counted().to_bytes(NONCE_BYTES, "big")
+        return nonce + self.cipher(nonce, plain, b"%b%d" % (self.place, sequence))
+
+    def counted(self) -> int:
+        """What the next nonce counts.
 
         Nonces count the bodies of this key (NIST SP 800-38D section 8.2.1): the key is of this process alone, and is
         gone with the session, so no count comes twice.
         """
         self._count = count = self._count + 1
-        nonce = count.to_bytes(NONCE_BYTES, "big")
-        return nonce + self._cipher.encrypt(nonce, plain, b"%b%d" % (self._place, sequence))
+        return count

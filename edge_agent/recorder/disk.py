@@ -47,6 +47,21 @@ class DiskWatch:
         self._free -= size
         return self._free >= self._exhausted
 
+    def spare(self, now: float) -> tuple[int, float]:
+        """What may be written without asking: `used` says how much of it was.
+
+        Args:
+            now: Monotonic seconds.
+
+        Returns:
+            Bytes, and the monotonic seconds from which on `room_for` must be asked again.
+        """
+        return (max(0, self._free - self._low) if now < self._next_look else 0), self._next_look
+
+    def used(self, size: int) -> None:
+        """Count bytes that were written of what was to spare."""
+        self._free -= size
+
     @property
     def low(self) -> bool:
         """Whether writes must be denied."""

@@ -40,9 +40,6 @@ _TIME: Final = (*_QUOTED, "2026-11-22T20:00:00.000Z")
 _BLANKS: Final = {"body_sha256": _DIGEST, "seq": _NUMBER, "text_digest": _DIGEST, "time": _TIME}
 """The blanks of a `Form` in their order, with what stands before and after their values, and a longest value."""
 
-_LONGEST_BLANKS: Final = sum(len(str(longest)) for _, _, longest in (_DIGEST, _NUMBER, _TIME))
-"""Bytes of a `Line`'s blanks: a digest, a sequence and a time."""
-
 _RESULT_BLANKS: Final = {
     "forward_seq": _NUMBER, "rows": _NUMBER, "seq": _NUMBER, "text_digest": _DIGEST, "time": _TIME,
     "xid": (*_QUOTED, "0" * 20),
@@ -155,13 +152,11 @@ def _pieces(
 class Line:
     """A header that comes again and again, but for its body's digest, its sequence and its time."""
 
-    __slots__ = ("most", "pieces")
+    __slots__ = ("pieces",)
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = pieces
         """What stands before, between and behind the blanks."""
-        self.most = sum(map(len, pieces)) + _LONGEST_BLANKS
-        """Bytes of the longest line."""
 
     def fill(self, body_sha256: str, sequence: int, time_text: str) -> bytes:
         """The canonical line: what `spell` gives for the same."""

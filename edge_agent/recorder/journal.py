@@ -21,12 +21,14 @@ from pathlib import Path
 from edge_agent.config import RecorderSection
 from edge_agent.durable import FILE_MODE, FOLDER_MODE
 from edge_agent.recorder.bodies import SessionKey
+from edge_agent.recorder.chain import Chain, joined
 from edge_agent.recorder.disk import DiskWatch, free_bytes
 from edge_agent.recorder.header import Form, Line, ResultForm, TimeText, check, spell
 from edge_agent.recorder.open_segment import OpenSegment
 from edge_agent.recorder.scan import scan
 from edge_agent.recorder.segments import LOCK_NAME, SegmentFiles, list_segments
 from edge_agent.recorder.sync import GroupCommit, Round
+from twokeys.digest import sha256
 from twokeys.errors import InvalidInput, Refused, Unavailable
 from twokeys.record import ChainHead, RecordType
 from twokeys.signature import PublicKey
@@ -47,7 +49,7 @@ class Journal:
     ) -> None:
         self._folder, self._source, self._settings, self._now, self._lock = folder, source, settings, now, lock
         self._disk = disk
-        self._sequence, self._hash = head.sequence, head.hash.encode()
+        self._chain = Chain(hashlib.sha256, head.sequence, head.hash.encode())
         self._current: OpenSegment | None = None
         self._closing: list[OpenSegment] = []
         self._failure: Unavailable | None = None
@@ -58,12 +60,12 @@ class Journal:
     @property
     def head(self) -> ChainHead:
         """The chain's head, the last of it perhaps not on disk yet."""
-        return ChainHead(self._sequence, self._hash.decode())
+        return ChainHead(self._chain.sequence, self._chain.hash.decode())
 
     @property
     def sequence(self) -> int:
         """Of the last Record."""
-        return self._sequence
+        return self._chain.sequence
 
     @property
     def durable_head(self) -> ChainHead:
@@ -103,7 +105,7 @@ class Journal:
         if self._failure:
             raise self._failure
         check(header)
-        sequence = self._sequence + 1
+        sequence = self._chain.sequence + 1
         own: dict[str, object] = {"seq": sequence, "source": self._source, "time": self._time_text(self._now())}
         cipher = b""
         if body is not None:
@@ -118,21 +120,31 @@ class Journal:
         """A header for `append_line`, spelled once. Raises InvalidInput when it can't be recorded."""
         return Form(header, self._source)
 
-    def append_line(self, line: Line, body: bytes, key: SessionKey) -> None:
-        """As `append`, for a header that comes again and again."""
+    def append_line(self, line: Line, text: bytes, bind: bytes | None, key: SessionKey) -> None:
+        """As `append`, for a header that comes again and again.
+
+        Args:
+            line: Its form.
+            text: The body, or what of it comes before the Bind (see `chain.joined`).
+            bind: A Bind message; None for none.
+            key: The session's data key.
+
+        Raises:
+            InvalidInput, Unavailable: as `append`.
+        """
+        if key.saved and self._chain.append(
+            line.pieces, key.cipher, key.place, key.counted(), text, bind, self._now(), time.monotonic()
+        ):
+            self._commit.touched()
+            return
         if self._failure:
             raise self._failure
+        body = joined(text, bind)
         if len(body) > self._max_body_bytes:
             raise _too_long(self._max_body_bytes)
-        sequence = self._sequence + 1
+        sequence = self._chain.sequence + 1
         cipher = key.encrypt(sequence, body)
-        try:
-            segment = self._segment_for(line.most + len(cipher), key)
-            hashed = segment.write_line(sequence, cipher, line, self._time_text(self._now()), self._hash)
-        except OSError as error:
-            raise self._fail(error) from error
-        self._sequence, self._hash = sequence, hashed
-        self._commit.touched()
+        self._put(line.fill(sha256(cipher), sequence, self._time_text(self._now())), sequence, cipher, key)
 
     def result_form(self, header: Mapping[str, object]) -> ResultForm:
         """A header for `append_result`, spelled once. Raises InvalidInput when it can't be recorded."""
@@ -142,22 +154,32 @@ class Journal:
         """As `append`, without a body, for what a statement did that comes again and again; see `ResultForm`."""
         if self._failure:
             raise self._failure
-        sequence = self._sequence + 1
+        sequence = self._chain.sequence + 1
         line = form.fill(forward_seq, rows, sequence, text_digest, self._time_text(self._now()), xid)
         self._put(line, sequence, b"", None)
 
     def _put(self, line: bytes, sequence: int, cipher: bytes, key: SessionKey | None) -> None:
+        now = time.monotonic()
+        self._shut_chain()
         try:
-            segment = self._segment_for(len(line) + len(cipher), key)
-            hashed = segment.write(sequence, cipher, self._hash, line)
+            segment = self._segment_for(len(line) + len(cipher), key, now)
+            hashed = segment.write(sequence, cipher, self._chain.hash, line)
         except OSError as error:
             raise self._fail(error) from error
-        self._sequence, self._hash = sequence, hashed
+        self._chain.move(sequence, hashed)
+        spare, until = self._disk.spare(now)
+        left = min(spare, self._segment_bytes - segment.size)
+        if left > 0:
+            segment.open(self._chain, left, min(until, segment.due), self._max_body_bytes)
         self._commit.touched()
 
-    def _segment_for(self, size: int, key: SessionKey | None) -> OpenSegment:
+    def _shut_chain(self) -> None:
+        """Before anything is written, or closed, in another way than by the chain itself."""
+        if self._current is not None:
+            self._disk.used(self._current.shut(self._chain))
+
+    def _segment_for(self, size: int, key: SessionKey | None, now: float) -> OpenSegment:
         """The Segment that the next record goes to, of that many bytes at most. Raises Unavailable, OSError."""
-        now = time.monotonic()
         if not self._disk.room_for(size, now):
             raise _exhausted()
         segment = self._current
@@ -185,6 +207,7 @@ class Journal:
         current = self._current
         if current is None or (not even_if_young and time.monotonic() < current.due):
             return
+        self._shut_chain()
         self._closing.append(current)
         self._current = None
         self._commit.touched()
@@ -198,7 +221,7 @@ class Journal:
         self.close_segment()
         try:
             if not self._failure:
-                await self._commit.wait(self._sequence)
+                await self._commit.wait(self._chain.sequence)
         finally:
             await self._commit.stop()
             self._failure = self._failure or Unavailable(
@@ -212,7 +235,7 @@ class Journal:
 
     def _next_segment(self, now: float) -> OpenSegment:
         self.close_segment()
-        files = SegmentFiles(self._folder, self._source, self._sequence + 1)
+        files = SegmentFiles(self._folder, self._source, self._chain.sequence + 1)
         self._current = OpenSegment(files, self.head, now + self._settings.segment_seconds)
         return self._current
 
@@ -232,6 +255,7 @@ class Journal:
         self._fail(error)
 
     def _fail(self, error: OSError) -> Unavailable:
+        self._shut_chain()
         if self._failure is None:
             self._failure = Unavailable(
                 f"The journal can't be written ({error.strerror or error}).",

@@ -6,20 +6,12 @@ touches descriptors only; `finish` runs there when nothing is appended any more.
 
 from __future__ import annotations
 
-import hashlib
-from typing import Final
-
 from edge_agent.durable import sync_folder
-from edge_agent.native import compiled
+from edge_agent.recorder.chain import Chain
 from edge_agent.recorder.growing import GrowingFile
-from edge_agent.recorder.header import Line
 from edge_agent.recorder.segments import SegmentFiles
-from twokeys.digest import sha256
 from twokeys.record import ChainHead, chained
 from twokeys.segment_files import pack_body
-
-chain_record: Final = None if compiled is None else compiled.chain_record
-"""Digests, spells and writes a record in one call, where both files have room for it; None where it is not built."""
 
 
 class OpenSegment:
@@ -69,22 +61,20 @@ class OpenSegment:
         self.size += size + len(data)
         return hashed
 
-    def write_line(self, sequence: int, cipher: bytes, line: Line, time_text: str, before: bytes) -> bytes:
-        """As `write`, for a record that has a body, and a line with blanks."""
+    def open(self, chain: Chain, left: int, until: float, most_body: int) -> None:
+        """Let the chain append where both files are mapped; see `Chain.open`. `shut` it before anything else."""
         bodies, lines = self._bodies, self._lines
-        if chain_record is not None and bodies is not None and bodies.room is not None and lines.room is not None:
-            done = chain_record(
-                hashlib.sha256, line.pieces, cipher, sequence, time_text, before, self._start, bodies.room, bodies.at,
-                lines.room, lines.at,
-            )  # fmt: skip
-            if done is not None:
-                after, body_size, line_size = done
-                self._start = b""
-                bodies.wrote(body_size)
-                lines.wrote(line_size)
-                self.size += body_size + line_size
-                return bytes(after)
-        return self.write(sequence, cipher, before, line.fill(sha256(cipher), sequence, time_text))
+        if bodies is not None and bodies.room is not None and lines.room is not None:
+            chain.open(bodies.room, bodies.at, lines.room, lines.at, left, until, most_body)
+
+    def shut(self, chain: Chain) -> int:
+        """Take note of what the chain has written since `open`: that many bytes."""
+        in_bodies, in_lines = chain.shut()
+        if self._bodies is not None and in_lines:
+            self._bodies.wrote(in_bodies)
+            self._lines.wrote(in_lines)
+            self.size += in_bodies + in_lines
+        return in_bodies + in_lines
 
     def write_key(self, line: bytes) -> None:
         """Append a session's wrapped key; the session's bodies follow."""

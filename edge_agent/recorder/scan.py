@@ -27,11 +27,8 @@ from edge_agent.recorder.sealed import read_seal
 from edge_agent.recorder.segments import SegmentFiles, list_segments, remove_unfinished
 from twokeys.errors import Refused
 from twokeys.record import MAX_LINE_BYTES, ChainHead, extend, genesis
-from twokeys.segment_files import MAX_BODY_BYTES
+from twokeys.segment_files import FRAME_BYTES, MAX_BODY_BYTES
 from twokeys.signature import PublicKey
-
-FRAME_HEAD_BYTES: Final = 12
-"""Sequence and length before each body; see `twokeys.segment_files`."""
 
 _LOST: Final = "a record that did not reach the disk"
 _PIECE: Final = 64 * 1024
@@ -283,10 +280,10 @@ def _only_zeros(file: BinaryIO) -> bool:
 
 def _follow_body(walk: _Walk, bodies: BinaryIO, expected: str, *, is_open: bool) -> bool:
     """Whether the next body is there; raises Damaged when another one is."""
-    head = bodies.read(FRAME_HEAD_BYTES)
+    head = bodies.read(FRAME_BYTES)
     sequence, length = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
     wanted = walk.head.sequence + 1
-    if len(head) < FRAME_HEAD_BYTES or (sequence == 0 and length == 0):
+    if len(head) < FRAME_BYTES or (sequence == 0 and length == 0):
         return False
     at = walk.ends["bodies"]
     if sequence != wanted or not 0 < length <= MAX_BODY_BYTES:
@@ -300,7 +297,7 @@ def _follow_body(walk: _Walk, bodies: BinaryIO, expected: str, *, is_open: bool)
         if is_open and _is_lost(bodies, at):
             return False
         raise Damaged(Path(bodies.name), at, wanted, "the body is not the one that was written")
-    walk.ends["bodies"] = at + FRAME_HEAD_BYTES + length
+    walk.ends["bodies"] = at + FRAME_BYTES + length
     return True
 
 
@@ -308,8 +305,8 @@ def _is_lost(bodies: BinaryIO, at: int) -> bool:
     """Whether the frame here is in a page that ends in zeros: it was not on disk when the power went."""
     size = os.fstat(bodies.fileno()).st_size
     bodies.seek(at)
-    length = int.from_bytes(bodies.read(FRAME_HEAD_BYTES)[8:], "big")
-    end = min(at + FRAME_HEAD_BYTES + min(length, MAX_BODY_BYTES), size)
+    length = int.from_bytes(bodies.read(FRAME_BYTES)[8:], "big")
+    end = min(at + FRAME_BYTES + min(length, MAX_BODY_BYTES), size)
     for page in range(at // _PAGE, (max(end, at + 1) - 1) // _PAGE + 1):
         page_end = min((page + 1) * _PAGE, size)
         start = max(page_end - _FEWEST_ZEROS, at)
@@ -321,7 +318,7 @@ def _is_lost(bodies: BinaryIO, at: int) -> bool:
 
 def _nothing_follows(walk: _Walk, sequence: int, lines: BinaryIO, bodies: BinaryIO) -> None:
     """A torn body ends its file. Where the next record's frame follows, a length was changed: that is no tear."""
-    bodies.seek(walk.ends["bodies"] + FRAME_HEAD_BYTES)
+    bodies.seek(walk.ends["bodies"] + FRAME_BYTES)
     rest = bodies.read(MAX_BODY_BYTES)
     for line in lines:
         sequence += 1

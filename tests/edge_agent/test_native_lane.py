@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from edge_agent.protocols.postgres import encode
 from edge_agent.protocols.postgres.plain import complete_purely, group_purely
-from edge_agent.recorder import open_segment
+from edge_agent.recorder import journal as journals
+from edge_agent.recorder.chain import LAST_MOMENT, ChainPurely
 from edge_agent.recorder.growing import RESERVED_BYTES
 from edge_agent.recorder.header import Form
 from edge_agent.recorder.scan import scan
 from tests.edge_agent.protocols.postgres.script import data_row
 from tests.edge_agent.recorder.journals import EDGE, READ, journal_in, session_key
+from twokeys.record import chained
+from twokeys.segment_files import pack_body
 
 DESCRIBE = encode.message(b"D", b"P\0")
 READY = encode.ready_for_query(ord("I"))
@@ -93,98 +100,188 @@ def test_answers_are_found_alike(
         assert found == complete_purely(data, at, end, described, no_data, limits)
 
 
-BODIES = st.binary(min_size=1, max_size=300)
+RECORDS = st.tuples(st.binary(max_size=300), st.none() | st.binary(max_size=90))
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(BODIES, st.booleans()), min_size=1, max_size=6))
-def test_records_are_chained_alike(
-    native: ModuleType, tmp_path_factory: pytest.TempPathFactory, bodies: list[tuple[bytes, bool]]
+@given(st.lists(st.tuples(RECORDS, st.booleans()), min_size=1, max_size=8))
+def test_a_journal_is_written_alike(
+    native: ModuleType, tmp_path_factory: pytest.TempPathFactory, records: list[tuple[tuple[bytes, bytes], bool]]
 ) -> None:
     written: list[dict[str, bytes]] = []
-    for twin in (native.chain_record, None):
+    for twin in (native.Chain, ChainPurely):
         folder = tmp_path_factory.mktemp("journal")
-        _records(folder, twin, bodies)
+        _write(folder, twin, records)
         written.append({path.suffix: path.read_bytes() for path in folder.iterdir() if path.suffix != ".keys"})
     assert written[0] == written[1]
-    assert scan(folder, EDGE).head.sequence == len(bodies)
+    assert scan(folder, EDGE).head.sequence == len(records)
 
 
-def _records(folder: Path, twin: object, bodies: list[tuple[bytes, bool]]) -> None:
+def _write(folder: Path, twin: object, records: list[tuple[tuple[bytes, bytes], bool]]) -> None:
     key = session_key()
-    key._cipher = _Same()  # type: ignore[assignment]
+    key.cipher = _same  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(open_segment, "chain_record", twin)
+        patch.setattr(journals, "Chain", twin)
         journal = journal_in(folder)
         form = journal.form({**READ, "session": key.session})
-        for body, by_form in bodies:
+        for (text, bind), by_form in records:
             if by_form:
-                journal.append_line(form.of(hashlib.sha256(body).hexdigest()), body, key)
+                journal.append_line(form.of(hashlib.sha256(text).hexdigest()), text, bind, key)
             else:
-                journal.append({**READ, "session": key.session}, body, key)
+                journal.append({**READ, "session": key.session}, text, key)
         journal.close_segment()
         for segment in journal._closing:
             segment.finish()
 
 
-class _Same:
-    """Encrypts the same each time."""
-
-    def encrypt(self, nonce: bytes, plain: bytes, place: bytes) -> bytes:
-        return plain[::-1] + nonce
+def _same(nonce: bytes, plain: bytes, place: bytes) -> bytes:
+    """Encrypts the same each time, and differently for each argument."""
+    return plain + hashlib.md5(nonce + plain + place, usedforsecurity=False).digest()
 
 
 LINE = Form({"type": "command"}, EDGE).of("0" * 64)
+NOW = 1_763_900_000_123
+MOMENTS = st.integers(-2, LAST_MOMENT + 2) | st.integers(NOW, NOW + 3000)
 
 
-def test_nothing_is_written_where_there_is_no_room(native: ModuleType) -> None:
-    cipher, time, before = b"c" * 50, "2026-11-22T20:00:00.000Z", b"0" * 64
-    for body_room, line_room in ((61, 4096), (4096, 120)):
-        bodies, lines = bytearray(body_room), bytearray(line_room)
-        said = native.chain_record(
-            hashlib.sha256, LINE.pieces, cipher, 7, time, before, b"", bodies, 0, lines, 0
-        )  # fmt: skip
-        assert said is None
-        assert not any(bodies) and not any(lines)
-    bodies, lines = bytearray(62), bytearray(4096)
-    hashed, body_size, line_size = native.chain_record(
-        hashlib.sha256, LINE.pieces, cipher, 7, time, before, b"x\n", bodies, 0, lines, 0
-    )
-    assert body_size == 62 and bytes(bodies).endswith(cipher)
-    assert bytes(lines[:line_size]).startswith(b"x\n" + hashed + b" {") and lines[line_size - 1] == ord("\n")
-    assert not any(lines[line_size:])
+class ChainsAlike(RuleBasedStateMachine):
+    """Whatever is asked of both twins, in whatever order, they say and write the same."""
+
+    native: ClassVar[ModuleType]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twins = [twin(hashlib.sha256, 7, b"a" * 64) for twin in (self.native.Chain, ChainPurely)]
+        self.files = [(bytearray(3000), bytearray(3000)) for _ in self.twins]
+        self.count = 0
+
+    def both(self, ask: Callable[[Any, int], object]) -> object:
+        said = []
+        for at, twin in enumerate(self.twins):
+            try:
+                said.append(ask(twin, at))
+            except ValueError:
+                said.append(ValueError)
+        assert said[0] == said[1]
+        return said[0]
+
+    @rule(
+        ats=st.tuples(st.integers(-1, 3001), st.integers(-1, 3001)), left=st.integers(-1, 5000),
+        until=st.floats(0, 10), most=st.integers(-1, 400),
+    )  # fmt: skip
+    def open(self, ats: tuple[int, int], left: int, until: float, most: int) -> None:
+        self.both(lambda chain, at: chain.open(self.files[at][0], ats[0], self.files[at][1], ats[1], left, until, most))
+
+    @rule()
+    def open_widely(self) -> None:
+        self.both(lambda chain, at: chain.open(self.files[at][0], 0, self.files[at][1], 0, 6000, 10.0, 4000))
+
+    @rule(record=RECORDS, moment=MOMENTS, now=st.sampled_from([0.0, 5.0, 20.0, math.nan]), pieces=st.booleans())
+    def append(self, record: tuple[bytes, bytes], moment: int, now: float, pieces: bool) -> None:
+        self.count += 1
+        text, bind = record
+        line = LINE.pieces if pieces else LINE.pieces[:3]
+        self.both(lambda chain, _: chain.append(line, _same, b"place", self.count, text, bind, moment, now))
+
+    @rule()
+    def shut(self) -> None:
+        self.both(lambda chain, _: chain.shut())
+
+    @rule(sequence=st.integers(0, 2**53), digits=st.sampled_from([b"b" * 64, b"c" * 63]))
+    def move(self, sequence: int, digits: bytes) -> None:
+        self.both(lambda chain, _: chain.move(sequence, digits))
+
+    @invariant()
+    def are_alike(self) -> None:
+        assert self.files[0] == self.files[1]
+        left, right = self.twins
+        assert (left.sequence, left.hash) == (right.sequence, right.hash)
+
+
+def test_chains_are_alike(native: ModuleType) -> None:
+    wanted = settings(max_examples=150, stateful_step_count=30, deadline=None)
+    ChainsAlike.native = native
+    run_state_machine_as_test(ChainsAlike, settings=wanted)
+
+
+def test_what_is_written_is_exactly_a_frame_and_a_line(native: ModuleType) -> None:
+    bodies, lines = bytearray(b"." * 200), bytearray(b"." * 900)
+    chain = native.Chain(hashlib.sha256, 7, b"0" * 64)
+    chain.open(bodies, 3, lines, 5, 2000, 1.0, 100)
+    assert chain.append(LINE.pieces, _same, b"p", 2**33 + 1, b'{"bind":"', b"ab", NOW, 0.0)
+    body_size, line_size = chain.shut()
+    nonce, plain = (2**33 + 1).to_bytes(12, "big"), b'{"bind":"YWI="}'
+    cipher = nonce + _same(nonce, plain, b"p8")
+    line = LINE.fill(hashlib.sha256(cipher).hexdigest(), 8, "2025-11-23T12:13:20.123Z")
+    hashed = chained(b"0" * 64, line)
+    assert bytes(bodies) == b"..." + pack_body(8, cipher) + b"." * (197 - body_size)
+    assert bytes(lines) == b"....." + hashed + b" " + line + b"\n" + b"." * (895 - line_size)
+    assert (chain.sequence, chain.hash) == (8, hashed)
+
+
+def test_a_file_is_let_go(native: ModuleType) -> None:
+    with mmap.mmap(-1, RESERVED_BYTES) as bodies, mmap.mmap(-1, RESERVED_BYTES) as lines:
+        chain = native.Chain(hashlib.sha256, 7, b"0" * 64)
+        chain.open(bodies, RESERVED_BYTES - 60, lines, 8, 2000, 1.0, 100)
+        with pytest.raises(BufferError):
+            bodies.close()
+        assert not chain.append(LINE.pieces, _same, b"p", 1, b"x" * 21, None, NOW, 0.0)
+        assert chain.append(LINE.pieces, _same, b"p", 1, b"x" * 20, None, NOW, 0.0)
+        assert chain.shut()[0] == 60 and lines[:8] == bytes(8)
+        chain.open(bodies, 0, lines, 0, 2000, 1.0, 100)
+        del chain
+
+
+@pytest.mark.parametrize(
+    "encrypt",
+    [lambda nonce, plain, place: plain, lambda nonce, plain, place: "x" * 36, lambda nonce: b"", None],
+)  # fmt: skip
+def test_a_wrong_cipher_writes_nothing(native: ModuleType, encrypt: object) -> None:
+    bodies, lines = bytearray(500), bytearray(900)
+    chain = native.Chain(hashlib.sha256, 7, b"0" * 64)
+    chain.open(bodies, 0, lines, 0, 2000, 1.0, 100)
+    with pytest.raises((ValueError, TypeError)):
+        chain.append(LINE.pieces, encrypt, b"p", 1, b"x" * 20, None, NOW, 0.0)
+    assert not any(bodies) and not any(lines) and chain.sequence == 7 and chain.shut() == (0, 0)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"before": b"0" * 63}, {"cipher": b""}, {"body_at": -1}, {"line_at": -1}, {"pieces": (b"a",) * 3},
-     {"pieces": ("a",) * 4}, {"digest": lambda data: hashlib.md5(data, usedforsecurity=False)},
-     {"lines": bytes(500)}],
+    [{0: (b"a",) * 3}, {0: ("a",) * 4}, {0: [b"a"] * 4}, {2: "p"}, {3: -1}, {3: 2**64}, {4: "text"}, {4: None},
+     {5: "bind"}, {6: "now"}, {7: "now"}],
 )  # fmt: skip
-def test_what_is_no_record_is_refused(native: ModuleType, wrong: dict[str, object]) -> None:
-    given = {
-        "digest": hashlib.sha256, "pieces": LINE.pieces, "cipher": b"c", "sequence": 1, "time": "now",
-        "before": b"0" * 64, "first": b"", "bodies": bytearray(500), "body_at": 0, "lines": bytearray(900),
-        "line_at": 0,
-    } | wrong  # fmt: skip
-    with pytest.raises((ValueError, TypeError, BufferError)):
-        native.chain_record(*given.values())
-    assert not any(bytes(given["bodies"])) and not any(bytes(given["lines"]))  # type: ignore[call-overload]
+def test_what_is_no_record_is_refused(native: ModuleType, wrong: dict[int, object]) -> None:
+    bodies, lines = bytearray(500), bytearray(900)
+    chain = native.Chain(hashlib.sha256, 7, b"0" * 64)
+    chain.open(bodies, 0, lines, 0, 2000, 1.0, 100)
+    given = {**dict(enumerate([LINE.pieces, _same, b"p", 1, b"text", None, NOW, 0.0])), **wrong}
+    with pytest.raises((ValueError, TypeError, OverflowError)):
+        chain.append(*given.values())
+    assert not any(bodies) and not any(lines)
 
 
-def test_a_mapped_file_takes_it(native: ModuleType) -> None:
-    with mmap.mmap(-1, RESERVED_BYTES) as bodies, mmap.mmap(-1, RESERVED_BYTES) as lines:
-        said = native.chain_record(
-            hashlib.sha256, LINE.pieces, b"c", 1, "now", b"0" * 64, b"", bodies, RESERVED_BYTES - 13, lines, 8
-        )
-        assert said is not None and bodies[-1:] == b"c" and lines[:8] == bytes(8)
-        assert (
-            native.chain_record(
-                hashlib.sha256, LINE.pieces, b"c", 1, "now", b"0" * 64, b"", bodies, RESERVED_BYTES - 12, lines, 8
-            )
-            is None
-        )
-        assert (
-            native.chain_record(hashlib.sha256, LINE.pieces, b"c", 1, "now", b"0" * 64, b"", bodies, 2**40, lines, 8)
-            is None
-        )
+def test_nobody_moves_the_chain_while_it_is_written(native: ModuleType) -> None:
+    bodies, lines = bytearray(500), bytearray(900)
+    chain = native.Chain(hashlib.sha256, 7, b"0" * 64)
+    chain.open(bodies, 0, lines, 0, 2000, 1.0, 100)
+    said: list[object] = []
+
+    def meddle(nonce: bytes, plain: bytes, place: bytes) -> bytes:
+        for ask in (chain.shut, lambda: chain.move(1, b"0" * 64), lambda: chain.open(bodies, 0, lines, 0, 9, 1.0, 9)):
+            with pytest.raises(ValueError, match="chain"):
+                ask()
+        said.append(chain.append(LINE.pieces, meddle, b"p", 1, b"x", None, NOW, 0.0))
+        return _same(nonce, plain, place)
+
+    assert chain.append(LINE.pieces, meddle, b"p", 1, b"x", None, NOW, 0.0)
+    assert said == [False] and chain.sequence == 8
+
+
+@pytest.mark.parametrize("given", [(hashlib.sha256, 7), (hashlib.sha256, 7, b"0" * 63), (len, -1, b"0" * 64)])
+def test_no_chain_begins_with_less(native: ModuleType, given: tuple[object, ...]) -> None:
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        native.Chain(*given)
+    chain = native.Chain.__new__(native.Chain)
+    assert chain.append(LINE.pieces, _same, b"p", 1, b"x", None, NOW, 0.0) is False
+    with pytest.raises(ValueError, match="chain"):
+        chain.open(bytearray(500), 0, bytearray(900), 0, 2000, 1.0, 100)
